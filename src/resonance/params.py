@@ -1,0 +1,419 @@
+"""All that `params.yaml` may say, and nothing else: one strict, frozen model per block.
+
+A member of an axis (network, scope, objective, head, order) is a settings class here and an implementation of the same
+name in the module named by its tag (`networks/rwkv7.py` holds `RWKV7`); this module imports neither torch nor any of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic_core import core_schema
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from resonance.errors import UserError
+
+Direction = Literal["1>2", "2>1", "1>1", "2>2"]
+DIRECTIONS: tuple[Direction, ...] = ("1>2", "2>1", "1>1", "2>2")
+Marker = Literal["relation", "target", "none"]
+
+
+class Block(BaseModel):
+    """A block of parameters: unknown keys are errors, values never change after parsing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class OneOf:
+    """A value that names one member: `rwkv7`, or `{rwkv7: {width: 64}}` with that member's own settings."""
+
+    def __init__(self, *members: type[Block]) -> None:
+        self.members = {member.model_fields["tag"].default: member for member in members}
+
+    def tagged(self, value: Any) -> Any:
+        """`{rwkv7: {width: 64}}` → `{tag: rwkv7, width: 64}`; settings that are already parsed pass through."""
+        if isinstance(value, Block):
+            return value.model_dump()
+        if isinstance(value, str):
+            value = {value: {}}
+        if isinstance(value, dict) and "tag" in value:
+            return value
+        if not isinstance(value, dict) or len(value) != 1:
+            raise ValueError(f"name exactly one of {', '.join(self.members) or '(nothing yet)'}")
+        ((tag, settings),) = value.items()
+        if tag not in self.members:
+            raise ValueError(f"{tag!r} is not known{nearest(str(tag), self.members)}")
+        return {"tag": tag, **self.settings(settings)}
+
+    def settings(self, value: Any) -> dict[str, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise ValueError(f"write its settings as {{key: value}}, not {value!r}")
+        return value
+
+    def inner(self, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        if not self.members:
+            return core_schema.any_schema()
+        choices = {tag: handler.generate_schema(member) for tag, member in self.members.items()}
+        return core_schema.tagged_union_schema(choices, discriminator="tag")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self.tagged, self.inner(handler))
+
+
+class ManyOf(OneOf):
+    """Several members by name: `{lm: 1.0, ema: {weight: 0.5}}`; a bare number is the member's weight."""
+
+    def all_tagged(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return tuple(self.tagged(member) for member in value)
+        if not isinstance(value, dict):
+            raise ValueError(f"write {{name: settings}} with names from {', '.join(self.members) or '(nothing yet)'}")
+        return tuple(self.tagged({tag: settings}) for tag, settings in value.items())
+
+    def settings(self, value: Any) -> dict[str, Any]:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return {"weight": value}
+        return super().settings(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        members = core_schema.tuple_variable_schema(self.inner(handler))
+        return core_schema.no_info_before_validator_function(self.all_tagged, members)
+
+
+# ---- networks: what computes -------------------------------------------------------------------------------------
+
+
+class Transformer(Block):
+    """Llama-style decoder from a transformers config, initialised by this project."""
+
+    tag: Literal["transformer"] = "transformer"
+    width: int = Field(128, ge=8, description="D, a multiple of heads")
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    feedforward: int = Field(344, ge=8, description="hidden width of the SwiGLU block")
+
+
+class RWKV7(Block):
+    """RWKV-7 "Goose" with the official parameter names."""
+
+    tag: Literal["rwkv7"] = "rwkv7"
+    width: int = Field(128, ge=8, description="D, a multiple of head_size")
+    layers: int = Field(4, ge=1)
+    head_size: int = Field(64, ge=4)
+    chunk: int = Field(32, ge=1, le=128, description="tokens per parallel block; above 128 float32 overflows")
+
+
+class Hub(Block):
+    """Any causal language model that transformers loads, from a folder or a pinned revision, safetensors only."""
+
+    tag: Literal["hub"] = "hub"
+    path: str = Field(description="a folder, or a repository name on the hub")
+    revision: str | None = Field(None, description="commit of the repository; needed unless path is a folder")
+    trust_remote_code: bool = False
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device_map: str | None = Field(None, description="'auto' spreads a model that is larger than one GPU")
+
+
+Network = Annotated[Block, OneOf(Transformer, RWKV7, Hub)]
+
+
+# ---- scopes: what may change -------------------------------------------------------------------------------------
+
+
+class All(Block):
+    """Every weight."""
+
+    tag: Literal["all"] = "all"
+
+
+class Nothing(Block):
+    """No weight: the network only reads, and its recurrent state is carried from cycle to cycle."""
+
+    tag: Literal["nothing"] = "nothing"
+
+
+class Layers(Block):
+    """Only the weights of some layers."""
+
+    tag: Literal["layers"] = "layers"
+    layers: tuple[int, ...] = Field(min_length=1, description="layer numbers, from 0")
+
+
+class Loreft(Block):
+    """A low-rank edit of the hidden states, weights frozen (ReFT, arXiv 2404.03592)."""
+
+    tag: Literal["loreft"] = "loreft"
+    layers: tuple[int, ...] = Field((2, 3), min_length=1, description="layers whose output is edited, from 0")
+    rank: int = Field(4, ge=1)
+    positions: str = Field(
+        "f4+l4", pattern=r"^(all|f\d+|l\d+|f\d+\+l\d+)$", description="first and last prompt tokens: f4+l4, or all"
+    )
+    tied: bool = Field(False, description="one edit for first and last positions, or one each")
+
+
+Scope = Annotated[Block, OneOf(All, Nothing, Layers, Loreft)]
+
+
+# ---- objectives: what is minimised -------------------------------------------------------------------------------
+
+
+class Lm(Block):
+    """Next-token cross-entropy on the target and its end."""
+
+    tag: Literal["lm"] = "lm"
+    weight: float = Field(1.0, ge=0)
+
+
+Objectives = Annotated[tuple[Block, ...], ManyOf(Lm)]
+
+
+# ---- heads: what reads the hidden states -------------------------------------------------------------------------
+
+Heads = Annotated[tuple[Block, ...], ManyOf()]
+
+
+# ---- orders: how a cycle is arranged -----------------------------------------------------------------------------
+
+
+class Shuffled(Block):
+    """One of the 24 permutations per cycle, uniformly."""
+
+    tag: Literal["shuffled"] = "shuffled"
+
+
+class Fixed(Block):
+    """The same order in every cycle: the one given, or one drawn by the seed."""
+
+    tag: Literal["fixed"] = "fixed"
+    order: str | None = Field(None, description="four directions, e.g. '1>2 2>1 1>1 2>2'; empty: drawn by the seed")
+
+    @model_validator(mode="after")
+    def each_direction_once(self) -> Fixed:
+        if self.order is not None and sorted(self.order.split()) != sorted(DIRECTIONS):
+            raise ValueError(f"order {self.order!r} must hold each of {' '.join(DIRECTIONS)} once")
+        return self
+
+
+class Rotating(Block):
+    """The four directions, shifted by one place per cycle."""
+
+    tag: Literal["rotating"] = "rotating"
+
+
+class Blocked(Block):
+    """One direction alone for `length` cycles, then the next."""
+
+    tag: Literal["blocked"] = "blocked"
+    length: int = Field(ge=1, description="cycles per block")
+
+
+class Weighted(Block):
+    """Four independent draws per cycle, with replacement."""
+
+    tag: Literal["weighted"] = "weighted"
+    weights: dict[Direction, Annotated[float, Field(ge=0)]]
+
+    @model_validator(mode="after")
+    def some_weight(self) -> Weighted:
+        if not sum(self.weights.values()) > 0:
+            raise ValueError("at least one weight must be above 0")
+        return self
+
+
+class SameOnly(Block):
+    """Control: only 1>1 and 2>2, twice each per cycle, in shuffled order."""
+
+    tag: Literal["same-only"] = "same-only"
+
+
+class CrossOnly(Block):
+    """Control: only 1>2 and 2>1, twice each per cycle, in shuffled order."""
+
+    tag: Literal["cross-only"] = "cross-only"
+
+
+class OneDirection(Block):
+    """Control: one direction four times per cycle."""
+
+    tag: Literal["one-direction"] = "one-direction"
+    direction: Direction = "1>2"
+
+
+Order = Annotated[
+    Block, OneOf(Shuffled, Fixed, Rotating, Blocked, Weighted, SameOnly, CrossOnly, OneDirection)
+]
+
+
+# ---- optimizers --------------------------------------------------------------------------------------------------
+
+
+class Adamw(Block):
+    """AdamW with a constant rate, or a linear warm-up over absolute cycles."""
+
+    tag: Literal["adamw"] = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup: int = Field(0, ge=0, description="cycles over which the rate rises linearly from 0")
+    clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")
+
+
+class Sgd(Block):
+    """Plain gradient descent, with momentum where wanted."""
+
+    tag: Literal["sgd"] = "sgd"
+    lr: float = Field(0.1, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup: int = Field(0, ge=0, description="cycles over which the rate rises linearly from 0")
+    clip: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping")
+
+
+Optimizer = Annotated[Block, OneOf(Adamw, Sgd)]
+
+
+# ---- the study ---------------------------------------------------------------------------------------------------
+
+
+class Learner(Block):
+    """A network, what of it may change, what it minimises, and its heads."""
+
+    network: Network
+    train: Scope = All()
+    objective: Objectives = (Lm(),)
+    heads: Heads = ()
+    optimizer: Optimizer = Adamw()
+    marker: Marker = Field("relation", description="what the separator tells: same/other, which target, or nothing")
+    init: Literal["base", "random"] = Field("base", description="start from the network's base, or from fresh weights")
+    update: Literal["direction", "cycle"] = Field("direction", description="one optimizer step per slot, or per cycle")
+    carry: bool = Field(False, description="carry a recurrent state over slots and cycles (always so with train: nothing)")
+
+
+class Chunks(Block):
+    """Where a run is cut into jobs: first, 2 × first, 4 × first, ... up to longest, then equal steps."""
+
+    first: int = Field(64, ge=1, description="cycles of the first chunk")
+    longest: int = Field(10_000_000, ge=1, description="most cycles in one job")
+    autosave: float = Field(60.0, gt=0, description="seconds between saves inside a chunk, against kills")
+
+
+class Snapshots(Block):
+    """At which cycles the learner is kept: 0 and log-spaced ones."""
+
+    per_doubling: int = Field(1, ge=1, le=64, description="snapshots per doubling of the cycle")
+
+
+class Text(Block):
+    """How texts become tokens."""
+
+    vocabulary: int = Field(2048, ge=300, le=65_536, description="entries of the tokenizer that is trained per pair")
+    context: int = Field(1024, ge=32, description="longest sequence [BOS] INPUT [DIR] TARGET [EOS]; longer texts are windowed")
+    packages: tuple[str, ...] = Field(description="installed packages whose docstrings are the corpus of the bases")
+    corpus_bytes: int = Field(5_000_000, ge=10_000, description="upper limit of the corpus")
+
+
+class Base(Block):
+    """The training, on prose, of the networks that learners start from."""
+
+    tokens: int = Field(500_000, ge=0, description="tokens that every base sees")
+    batch: int = Field(8, ge=1, description="sequences per step")
+    length: int = Field(256, ge=8, description="tokens per sequence")
+    lr: float = Field(2e-3, gt=0)
+    seed: int = Field(0, ge=0)
+    per_seed: bool = Field(False, description="train a base per seed of the study")
+
+
+class Evaluation(Block):
+    """What is asked of the learner at every mark."""
+
+    kept: int = Field(16, ge=1, description="first input tokens that counterfactual inputs leave as they are")
+    edits: int = Field(32, ge=1, description="input tokens replaced in the edited input")
+    prefixes: tuple[int, ...] = Field((0, 8, 32), description="target tokens given before verbatim recall is asked")
+    generate: int = Field(64, ge=0, description="tokens of free greedy output kept for the reader of the report")
+
+
+class Compute(Block):
+    """On what the jobs run. Part of what a result is: reductions depend on it."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(1, ge=1, description="CPU threads per job, the same on every machine")
+    precision: Literal["float32", "bf16"] = "float32"
+    compile: bool = False
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
+class Params(Block):
+    """The whole of params.yaml."""
+
+    pairs: tuple[Name, ...] = Field(min_length=1, description="folders under data/pairs/")
+    schedules: dict[Name, Order] = Field(min_length=1, description="orders of the cycles, by name")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    cycles: int = Field(ge=1, description="length of every run")
+    chunks: Chunks = Chunks()
+    snapshots: Snapshots = Snapshots()
+    text: Text
+    base: Base = Base()
+    learners: dict[Name, Learner] = Field(min_length=1)
+    evaluation: Evaluation = Evaluation()
+    compute: Compute = Compute()
+
+
+def canonical(value: Any) -> str:
+    """One line of JSON, keys sorted: the form in which settings are hashed, stored and passed to a job."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def nearest(word: str, known: Any) -> str:
+    """'; did you mean ...?', or the list of what is allowed where it is short."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; allowed: {', '.join(known)}" if len(known) < 12 else ""
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read (as YAML 1.2, like DVC) and check the parameters; every fault is one sentence that names its key."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} is missing: restore it with `git checkout -- {path}` or copy a file from studies/.")
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    return parse(values, path.name)
+
+
+def parse(values: Any, source: str = "params.yaml") -> Params:
+    """The typed parameters of a mapping, or a UserError that names the first wrong keys."""
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise UserError("; ".join(_sentence(fault, source) for fault in error.errors()[:5])) from None
+
+
+def _sentence(fault: Any, source: str) -> str:
+    """`params.yaml: learners.gpt.optimzer is not a known key; did you mean 'optimizer'?`"""
+    where = [str(part) for part in fault["loc"] if not isinstance(part, int)]
+    key = ".".join(where) or "the file"
+    if fault["type"] == "extra_forbidden":
+        return f"{source}: {key} is not a known key{nearest(where[-1], _all_keys())}"
+    message = fault["msg"].removeprefix("Value error, ")
+    found = "" if fault["type"] == "missing" else f" (found: {fault['input']!r})"
+    return f"{source}: {key}: {message[:1].lower() + message[1:]}{found}"
+
+
+def _all_keys() -> list[str]:
+    """Every key of every block."""
+    return sorted({key for block in Block.__subclasses__() for key in block.model_fields} - {"tag"})
