@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError, model_validator
 from pydantic_core import core_schema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -27,6 +27,9 @@ class Block(BaseModel):
     """A block of parameters: unknown keys are errors, values never change after parsing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    published: ClassVar[bool] = False
+    """True for a network that brings weights and a tokenizer of its own."""
 
 
 class OneOf:
@@ -113,6 +116,7 @@ class RWKV7(Block):
 class Hub(Block):
     """Any causal language model that transformers loads, from a folder or a pinned revision, safetensors only."""
 
+    published: ClassVar[bool] = True
     tag: Literal["hub"] = "hub"
     path: str = Field(description="a folder, or a repository name on the hub")
     revision: str | None = Field(None, description="commit of the repository; needed unless path is a folder")
@@ -246,9 +250,7 @@ class OneDirection(Block):
     direction: Direction = "1>2"
 
 
-Order = Annotated[
-    Block, OneOf(Shuffled, Fixed, Rotating, Blocked, Weighted, SameOnly, CrossOnly, OneDirection)
-]
+Order = Annotated[Block, OneOf(Shuffled, Fixed, Rotating, Blocked, Weighted, SameOnly, CrossOnly, OneDirection)]
 
 
 # ---- optimizers --------------------------------------------------------------------------------------------------
@@ -294,7 +296,9 @@ class Learner(Block):
     marker: Marker = Field("relation", description="what the separator tells: same/other, which target, or nothing")
     init: Literal["base", "random"] = Field("base", description="start from the network's base, or from fresh weights")
     update: Literal["direction", "cycle"] = Field("direction", description="one optimizer step per slot, or per cycle")
-    carry: bool = Field(False, description="carry a recurrent state over slots and cycles (always so with train: nothing)")
+    carry: bool = Field(
+        False, description="carry a recurrent state over slots and cycles (always so with train: nothing)"
+    )
 
 
 class Chunks(Block):
@@ -315,7 +319,9 @@ class Text(Block):
     """How texts become tokens."""
 
     vocabulary: int = Field(2048, ge=300, le=65_536, description="entries of the tokenizer that is trained per pair")
-    context: int = Field(1024, ge=32, description="longest sequence [BOS] INPUT [DIR] TARGET [EOS]; longer texts are windowed")
+    context: int = Field(
+        1024, ge=32, description="longest sequence [BOS] INPUT [DIR] TARGET [EOS]; longer texts are windowed"
+    )
     packages: tuple[str, ...] = Field(description="installed packages whose docstrings are the corpus of the bases")
     corpus_bytes: int = Field(5_000_000, ge=10_000, description="upper limit of the corpus")
 
@@ -366,6 +372,33 @@ class Params(Block):
     learners: dict[Name, Learner] = Field(min_length=1)
     evaluation: Evaluation = Evaluation()
     compute: Compute = Compute()
+
+
+class Run(Block):
+    """One learner × one schedule × one seed, as a job is told of it; pair and texts come as files."""
+
+    learner: Learner
+    order: Order
+    seed: int = Field(ge=0)
+    per_doubling: int = Field(1, ge=1, description="snapshots per doubling of the cycle")
+    autosave: float = Field(60.0, gt=0)
+    compute: Compute = Compute()
+
+    def identity(self) -> dict[str, Any]:
+        """What the numbers of the run depend on: not when it is saved or looked at, nor on what machine."""
+        told = self.model_dump(mode="json", exclude={"per_doubling", "autosave"})
+        del told["compute"]["device"]
+        return told
+
+
+def network(text: str) -> Block:
+    """The settings of a network from canonical JSON."""
+    return TypeAdapter(Network).validate_json(text)
+
+
+def order(text: str) -> Block:
+    """The settings of an order from canonical JSON."""
+    return TypeAdapter(Order).validate_json(text)
 
 
 def canonical(value: Any) -> str:

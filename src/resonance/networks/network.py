@@ -6,7 +6,7 @@ Shape suffixes, here and below: B batch, T token, L layer, H head, D width, V vo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -36,10 +36,15 @@ class Output:
 
 @dataclass(frozen=True)
 class Below:
-    """Hidden states below which nothing can change, computed once: `hidden_BTD` is what layer `layer` reads."""
+    """Where nothing below can change, it is computed once: `hidden_BTD` is what layer `layer` leaves before its edit.
+
+    A pass that is given this applies the edit of that layer and goes on with the next one.
+    `extra` holds whatever else the layers above read from below (RWKV-7: the values of its first layer).
+    """
 
     layer: int
     hidden_BTD: Tensor
+    extra: State = field(default_factory=dict)
 
 
 class Network(nn.Module):
@@ -65,14 +70,27 @@ class Network(nn.Module):
         """Run the network over `tokens_BT` (int64 [B, T]), from `state` (None: the empty one)."""
         raise NotImplementedError
 
+    def below(self, tokens_BT: Tensor, layer: int) -> Below:
+        """One pass of the unedited network, kept up to what layer `layer` leaves."""
+        with torch.no_grad():
+            hidden_BTD = self(tokens_BT).hidden[layer + 1]
+        assert hidden_BTD is not None
+        return Below(layer, hidden_BTD)
+
     @torch.no_grad()
-    def generate(self, prompt_BT: Tensor, length: int, edit: Edit | None = None) -> Tensor:
-        """Greedy continuation: int64 [B, length]. The plain way, one full pass per token; subclasses are faster."""
-        tokens_BT = prompt_BT
-        for _ in range(length):
-            following_B1 = self(tokens_BT, edit=edit).logits_BTV[:, -1:].argmax(-1)
-            tokens_BT = torch.cat([tokens_BT, following_B1], dim=1)
-        return tokens_BT[:, prompt_BT.shape[1] :]
+    def generate(
+        self,
+        prompt_BT: Tensor,
+        length: int,
+        state: State | None = None,
+        edit: Edit | None = None,
+        following: Edit | None = None,
+    ) -> Tensor:
+        """Greedy continuation, int64 [B, length].
+
+        edit: of the hidden states of the prompt; following: of those of each token after it.
+        """
+        raise NotImplementedError
 
 
 def detached(state: State | None) -> State | None:

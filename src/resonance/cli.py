@@ -1,0 +1,153 @@
+"""The command line: one verb per rule of the workflow, each a few lines that call one typed function.
+
+Heavy libraries are imported by the verb that needs them, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from resonance import params
+from resonance.errors import UserError
+
+log = logging.getLogger("resonance")
+Verb = Callable[[argparse.Namespace], None]
+VERBS: dict[str, tuple[Verb, Callable[[argparse.ArgumentParser], None]]] = {}
+
+
+def verb(*arguments: str) -> Callable[[Verb], Verb]:
+    """Register a function as a verb; arguments are options `--name`, with `?` if optional and `*` if many."""
+
+    def declare(parser: argparse.ArgumentParser) -> None:
+        for argument in arguments:
+            name = argument.rstrip("?*")
+            many = {"nargs": "+"} if argument.endswith("*") else {}
+            parser.add_argument(f"--{name}", required=not argument.endswith("?"), **many)
+        parser.add_argument("--log", help="write the log to this file")
+
+    def register(function: Verb) -> Verb:
+        VERBS[function.__name__.replace("_", "-")] = (function, declare)
+        return function
+
+    return register
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; a fault of the user's is one sentence and exit code 1."""
+    parser = argparse.ArgumentParser(prog="resonance", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for name, (function, declare) in VERBS.items():
+        declare(verbs.add_parser(name, help=(function.__doc__ or "").splitlines()[0]))
+    arguments = parser.parse_args(argv)
+    set_up_logging(arguments.log)
+    try:
+        VERBS[arguments.verb][0](arguments)
+    except UserError as error:
+        log.error("%s", error)
+        return 1
+    except Exception:
+        log.exception("This is a fault of the program.")
+        return 2
+    return 0
+
+
+def set_up_logging(file: str | None) -> None:
+    """Everything into the log file where there is one; on the terminal warnings and errors, or everything."""
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter("resonance: %(message)s"))
+    log.handlers, log.propagate = [terminal], False
+    log.setLevel(logging.INFO)
+    if file:
+        terminal.setLevel(logging.WARNING)
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        lines = logging.FileHandler(file, mode="w", encoding="utf-8")
+        lines.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+        log.addHandler(lines)
+
+
+@verb("packages*", "bytes", "record", "out")
+def extract_corpus(a: argparse.Namespace) -> None:
+    """Collect the docstrings of installed packages."""
+    from resonance.storage import write_table
+    from resonance.text import corpus, facts, record
+
+    table = corpus.extract_corpus(a.packages, int(a.bytes))
+    record.check_corpus(facts.facts(table), a.record)
+    write_table(a.out, table, facts.facts(table))
+
+
+@verb("pair", "corpus?", "vocabulary?", "context", "hub?", "out")
+def tokenize_pair(a: argparse.Namespace) -> None:
+    """Cut a pair and its probes into tokens, with a tokenizer trained for it or that of a published network."""
+    from resonance.text.files import tokenize_as_published, tokenize_pair
+
+    hub = params.Hub.model_validate_json(a.hub) if a.hub else None
+    if hub is not None:
+        tokenize_as_published(Path(a.pair), hub, int(a.context), Path(a.out))
+    else:
+        tokenize_pair(Path(a.pair), Path(a.corpus), int(a.vocabulary), int(a.context), Path(a.out))
+
+
+@verb("tokens", "order", "seed", "start", "stop", "out")
+def build_schedule(a: argparse.Namespace) -> None:
+    """Write the order of every cycle of a chunk."""
+    from resonance.schedule.files import write_schedule
+    from resonance.storage import read_made_by
+
+    windows = read_made_by(a.tokens)["windows"]
+    write_schedule(a.out, params.order(a.order), int(a.seed), windows, int(a.start), int(a.stop))
+
+
+@verb("network", "base", "seed", "compute", "corpus", "tokens", "out")
+def train_base(a: argparse.Namespace) -> None:
+    """Train a network on prose, before it meets the pair."""
+    from resonance.training.base import Prose, train_base
+
+    train_base(
+        params.network(a.network),
+        params.Base.model_validate_json(a.base),
+        int(a.seed),
+        params.Compute.model_validate_json(a.compute),
+        Prose(Path(a.corpus), Path(a.tokens)),
+        Path(a.out),
+    )
+
+
+@verb("run", "tokens", "base?", "schedule", "previous?", "start", "stop", "state", "table", "marks", "scratch")
+def train_chunk(a: argparse.Namespace) -> None:
+    """Train one chunk of a run."""
+    from resonance.training.chunk import train_chunk
+    from resonance.training.state import Files
+
+    files = Files(Path(a.state), Path(a.table), Path(a.marks))
+    previous = Path(a.previous) if a.previous else None
+    train_chunk(_run(a), Path(a.schedule), previous, files, Path(a.scratch), int(a.start), int(a.stop))
+
+
+@verb("run", "tokens", "base?", "marks", "out")
+def snapshot_states(a: argparse.Namespace) -> None:
+    """Write the hidden states of a learner at every mark of a chunk."""
+    from resonance.snapshots.states import snapshot_states
+
+    snapshot_states(_run(a), Path(a.marks), Path(a.out))
+
+
+@verb("run", "tokens", "base?", "marks", "evaluation", "out", "spoken")
+def evaluate_marks(a: argparse.Namespace) -> None:
+    """Ask a learner, at every mark of a chunk, what it predicts and says."""
+    from resonance.snapshots.evaluation import evaluate_marks
+
+    settings = params.Evaluation.model_validate_json(a.evaluation)
+    evaluate_marks(_run(a), Path(a.marks), settings, Path(a.out), Path(a.spoken))
+
+
+def _run(a: argparse.Namespace):  # noqa: ANN202 (a type that needs torch)
+    from resonance.training.run import Run
+
+    base = Path(a.base) if a.base else None
+    return Run(params.Run.model_validate_json(a.run), Path(a.tokens), base)

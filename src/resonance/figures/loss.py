@@ -1,0 +1,55 @@
+"""How well each learner knows each target: loss on the four directions over cycles."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from resonance.figures.cycles import LABEL, cycle_axis
+from resonance.figures.notice import notice
+from resonance.figures.rows import Tables, describe, draw_seeds, last_values, learners, rows
+from resonance.figures.sheet import sheet
+from resonance.figures.style import DIRECTION_NOTE, DIRECTIONS, styled
+
+MEASURE = "nll"
+
+
+@styled
+def draw(tables: Tables) -> Figure:
+    """One panel per learner, one line per direction: nat/token of the clean target against the cycle.
+
+    Args:
+        tables: family `loss`, measure `nll`, condition `clean`.
+    """
+    table = rows(tables, "loss", measure=MEASURE, condition="clean")
+    if table.empty:
+        return notice("Loss on the targets", f"the table `loss` holds no `{MEASURE}` of the clean texts.")
+    names = learners(table)
+    page = sheet(
+        names,
+        title=headline(table),
+        subtitle=describe(table),
+        legend=list(DIRECTIONS.values()),
+        note=f"{DIRECTION_NOTE}:",
+    )
+    last = int(table["cycle"].max())
+    for name, axes in zip(names, page.panels, strict=True):
+        own = table[table["learner"] == name]
+        for direction, mark in DIRECTIONS.items():
+            draw_seeds(axes, own[own["direction"] == direction], mark)
+        page.corner(axes, f"end: {last_values(own)[name]:.3g}")
+        cycle_axis(axes, last, most=5 if page.columns < 3 else 3)
+    page.panels[0].set_ylim(bottom=0)
+    page.label(LABEL, "loss on the target (nat/token)")
+    return page.figure
+
+
+def headline(table: pd.DataFrame) -> str:
+    """What the figure shows, in one sentence, with the numbers at both ends."""
+    ends = last_values(table)
+    last = int(table["cycle"].max())
+    least, most = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
+    if len(ends) == 1:
+        start = table.loc[table["cycle"] == table["cycle"].min(), "value"].mean()
+        return f"{least}: loss {start:.3g} → {ends[least]:.3g} nat/token in {last:,} cycles"
+    return f"Loss after {last:,} cycles: from {ends[least]:.3g} ({least}) to {ends[most]:.3g} nat/token ({most})"

@@ -1,0 +1,99 @@
+"""Which rows of a tidy table a figure draws, and the seeds among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from resonance.figures.style import Mark
+
+Tables = Mapping[str, pd.DataFrame]
+"""One tidy table per family, its rows those of one pair and one schedule."""
+
+KEYS = ("learner", "pair", "schedule", "direction", "condition", "measure")
+"""Columns that hold words; the rest are numbers."""
+
+THIN = 3
+"""Up to so many seeds are drawn as thin lines of their own, more as a band."""
+
+
+def rows(tables: Tables, family: str, **wanted: str | Sequence[str]) -> pd.DataFrame:
+    """The rows of a family whose columns hold the wanted words; empty where the family or the rows are missing.
+
+    Words come as plain strings (no categories), so that grouping never invents combinations.
+    """
+    table = tables.get(family)
+    if table is None:
+        return pd.DataFrame(columns=[*KEYS, "seed", "cycle", "layer", "value", "low", "high"])
+    kept = np.ones(len(table), dtype=bool)
+    for column, words in wanted.items():
+        allowed = [words] if isinstance(words, str) else list(words)
+        kept &= table[column].isin(allowed).to_numpy()
+    found = table[kept]
+    return found.assign(**{key: found[key].astype(object) for key in KEYS}).dropna(subset=["value"])
+
+
+def learners(table: pd.DataFrame) -> list[str]:
+    """The learners of a table in the order in which they first appear, which is that of params.yaml."""
+    return [str(name) for name in pd.unique(table["learner"])]
+
+
+def by_seed(table: pd.DataFrame) -> pd.DataFrame:
+    """Value per cycle (index) and seed (columns), averaged over all else that is left in the rows."""
+    return table.pivot_table(index="cycle", columns="seed", values="value", aggfunc="mean").sort_index()
+
+
+def last_values(table: pd.DataFrame) -> dict[str, float]:
+    """Per learner, in order of appearance: the mean at its last cycle over all rows that are left."""
+    ends = table.groupby("learner", sort=False)["cycle"].transform("max")
+    means = table[table["cycle"] == ends].groupby("learner", sort=False)["value"].mean()
+    return {str(name): float(value) for name, value in means.items()}
+
+
+def draw_seeds(axes: Axes, table: pd.DataFrame, mark: Mark) -> None:
+    """One line: the mean over seeds; below it each seed as a thin line, or, beyond three, the range from min to max."""
+    values = by_seed(table)
+    if values.empty:
+        return
+    cycles = values.index.to_numpy(dtype=float)
+    few = len(cycles) <= 16
+    if 1 < values.shape[1] <= THIN:
+        for seed in values:
+            axes.plot(cycles, values[seed].to_numpy(), color=mark.colour, linestyle=mark.dash, linewidth=0.6, alpha=0.6)
+    elif values.shape[1] > THIN:
+        axes.fill_between(
+            cycles,
+            values.min(axis=1).to_numpy(),
+            values.max(axis=1).to_numpy(),
+            color=mark.colour,
+            alpha=0.18,
+            linewidth=0,
+        )
+    axes.plot(
+        cycles,
+        values.mean(axis=1).to_numpy(),
+        color=mark.colour,
+        linestyle=mark.dash,
+        marker=mark.marker,
+        markevery=1 if few else max(1, len(cycles) // 10),
+        markeredgewidth=0,
+        clip_on=False,
+    )
+
+
+def describe(table: pd.DataFrame) -> str:
+    """`pair coffee · schedule shuffled · 3 seeds (mean, thin lines: each seed) · 512 cycles`."""
+    parts = [f"{key} {', '.join(map(str, pd.unique(table[key])))}" for key in ("pair", "schedule")]
+    seeds = table["seed"].nunique()
+    if seeds > THIN:
+        parts.append(f"{seeds} seeds: mean, and band from least to greatest")
+    elif seeds > 1:
+        parts.append(f"{seeds} seeds: mean, and each as a thin line")
+    else:
+        parts.append(f"seed {table['seed'].iloc[0]}")
+    last = int(table["cycle"].max())
+    parts.append(f"{last:,} cycle{'' if last == 1 else 's'}")
+    return " · ".join(parts)

@@ -1,0 +1,159 @@
+"""A learner: a network, what of it may change, what it minimises, its heads, and the state that it carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from resonance import params
+from resonance.errors import UserError
+from resonance.learning.batch import Batch
+from resonance.learning.head import Head
+from resonance.learning.moment import generator
+from resonance.learning.objective import Materials, Objective
+from resonance.learning.part import below as under
+from resonance.learning.part import restore
+from resonance.learning.scope import Scope
+from resonance.members import implementation
+from resonance.networks.network import Below, Network, Output, State, detached
+
+
+class Learner:
+    """Composed from its settings; every fresh parameter depends on `seed` alone.
+
+    vocabulary: V of the tokenizer. base: weights that the network starts from (None: fresh or published ones).
+    """
+
+    def __init__(
+        self,
+        settings: params.Learner,
+        vocabulary: int,
+        seed: int,
+        base: Mapping[str, Tensor] | None,
+        device: torch.device | None = None,
+        precision: str = "float32",
+    ) -> None:
+        self.settings, self.seed, self.precision = settings, seed, precision
+        self.device = device or torch.device("cpu")
+        self.network = new_network(settings, vocabulary, seed, base).to(self.device)
+        self.carries = settings.carry or settings.train.tag == "nothing" and self.network.recurrent
+        if settings.carry and not self.network.recurrent:
+            raise UserError(f"carry: true needs a network with a state; {settings.network.tag} has none.")
+        materials = Materials(
+            self.network,
+            vocabulary,
+            seed,
+            lambda fresh=None: new_network(settings, vocabulary, seed, base, fresh).to(self.device),
+        )
+        self.network.requires_grad_(False)
+        self.scope: Scope = implementation("resonance.learning.scopes", settings.train)(
+            settings.train, self.network, generator(seed, "scope")
+        ).to(self.device)
+        self.network_parameters = self.scope.network_parameters(self.network)
+        for parameter in self.network_parameters.values():
+            parameter.requires_grad_(True)
+        self.objectives: dict[str, Objective] = {
+            member.tag: implementation("resonance.learning.objectives", member)(member, materials).to(self.device)
+            for member in settings.objective
+        }
+        self.heads: dict[str, Head] = {
+            member.tag: implementation("resonance.learning.heads", member)(member, materials).to(self.device)
+            for member in settings.heads
+        }
+        self.carried: State | None = None
+        self._below: dict[tuple[str, int, str], Below] = {}
+
+    def parts(self) -> dict[str, Scope | Objective | Head]:
+        """All parts that are saved, by the prefix of their tensors."""
+        return {
+            "scope": self.scope,
+            **{f"objective/{tag}": objective for tag, objective in self.objectives.items()},
+            **{f"head/{tag}": head for tag, head in self.heads.items()},
+        }
+
+    def trained(self) -> dict[str, torch.nn.Parameter]:
+        """What the learner's own optimizer steps: weights, edits, and what objectives add; not the heads."""
+        trained = {f"network/{name}": p for name, p in self.network_parameters.items()}
+        for prefix, part in self.parts().items():
+            if not isinstance(part, Head):
+                trained |= {f"{prefix}/{name}": p for name, p in part.trained().items()}
+        return trained
+
+    def autocast(self) -> AbstractContextManager:
+        """bf16 where the parameters ask for it."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def read(self, batch: Batch, whole: bool = False) -> Output:
+        """One forward pass over a sequence, from the carried state where there is one.
+
+        whole: compute all layers, also those that cannot have changed.
+        """
+        with self.autocast():
+            return self.network(
+                batch.tokens_BT,
+                state=self.carried if self.carries else None,
+                edit=self.scope.edit(batch.prompt),
+                below=None if whole else self._frozen_below(batch),
+            )
+
+    def _frozen_below(self, batch: Batch) -> Below | None:
+        """What lies below the lowest edit of a frozen network, computed once per example."""
+        if self.scope.lowest is None or self.carries:
+            return None
+        key = (batch.direction, batch.window, batch.condition)
+        if key not in self._below:
+            self._below[key] = self.network.below(batch.tokens_BT, self.scope.lowest)
+        return self._below[key]
+
+    def carry_on(self, output: Output) -> None:
+        """Keep the state that a pass left, cut off from its graph."""
+        if self.carries:
+            self.carried = detached(output.state)
+
+    def marked(self) -> dict[str, Tensor]:
+        """Everything changed since cycle 0 that outputs depend on."""
+        marked: dict[str, Tensor] = {f"network/{name}": p for name, p in self.network_parameters.items()}
+        for prefix, part in self.parts().items():
+            marked |= {f"{prefix}/{name}": tensor for name, tensor in part.marked().items()}
+        return marked | {f"carried/{name}": tensor for name, tensor in (self.carried or {}).items()}
+
+    def saved(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, without the optimizers of the training loop."""
+        saved = self.marked()
+        for prefix, part in self.parts().items():
+            saved |= {f"{prefix}/{name}": tensor for name, tensor in part.saved().items()}
+        return saved
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `marked` and of `saved`."""
+        restore(self.network, under(tensors, "network"))
+        for prefix, part in self.parts().items():
+            part.restore(under(tensors, prefix))
+        carried = {name: tensor.to(self.device) for name, tensor in under(tensors, "carried").items()}
+        self.carried = carried or None
+
+
+def new_network(
+    settings: params.Learner,
+    vocabulary: int,
+    seed: int,
+    base: Mapping[str, Tensor] | None,
+    fresh: torch.Generator | None = None,
+) -> Network:
+    """The learner's network: published, from its base, or fresh (`fresh` asks for that)."""
+    build = implementation("resonance.networks", settings.network)
+    if settings.init == "random" and fresh is None:
+        fresh = generator(seed, "network")
+    if settings.network.published:
+        return build(settings.network, vocabulary, fresh)
+    network: Network = build(settings.network, vocabulary, fresh or generator(0, "base"))
+    if fresh is None:
+        if base is None:
+            raise ValueError("init: base needs the weights of the base")
+        restore(network, base)
+    return network

@@ -1,0 +1,53 @@
+"""What a learner minimises: a weighted sum of terms over one shared forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from resonance.learning.batch import Batch
+from resonance.learning.moment import Moment
+from resonance.learning.part import Part
+from resonance.networks.network import Network, Output
+from resonance.params import Block
+
+if TYPE_CHECKING:
+    from resonance.learning.learner import Learner
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What an objective or a head may be built from.
+
+    new_network: makes another network like the learner's own, from its base or, given a generator, from fresh weights.
+    """
+
+    network: Network
+    vocabulary: int
+    seed: int
+    new_network: Callable[[torch.Generator | None], Network]
+
+
+class Objective(Part):
+    """Base class of all terms. A member is one file under `objectives/` with one subclass, named like its settings."""
+
+    every: ClassVar[int] = 0
+    """Cycles between two calls of `event`; 0: never. A member may set it from its settings."""
+
+    def __init__(self, settings: Block, materials: Materials) -> None:
+        super().__init__()
+        self.weight: float = settings.weight  # type: ignore[attr-defined]
+
+    def term(self, learner: Learner, batch: Batch, output: Output, moment: Moment) -> Tensor:
+        """The term of one slot, a scalar, before its weight."""
+        raise NotImplementedError
+
+    def after_step(self, learner: Learner, batch: Batch, moment: Moment) -> None:
+        """Called after every optimizer step: for teachers, peers and memories."""
+
+    def event(self, learner: Learner, batches: list[Batch], cycle: int) -> None:
+        """Called after every `every`-th cycle."""

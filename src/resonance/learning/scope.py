@@ -1,0 +1,32 @@
+"""What may change in a learner."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from resonance.learning.part import Part
+from resonance.networks.network import Edit, Network
+from resonance.params import Block
+
+
+class Scope(Part):
+    """Base class of all scopes. A member is one file under `scopes/` with one subclass, named like its settings."""
+
+    lowest: int | None = None
+    """The lowest layer that this scope edits while all weights are frozen: what lies below is computed once."""
+
+    def __init__(self, settings: Block, network: Network, generator: torch.Generator) -> None:
+        super().__init__()
+
+    def network_parameters(self, network: Network) -> dict[str, nn.Parameter]:
+        """The weights of the network that are trained, by name."""
+        return {}
+
+    def edit(self, prompt: int) -> Edit | None:
+        """The edit of a sequence whose prompt has `prompt` tokens; None: none."""
+        return None
+
+    def following(self) -> Edit | None:
+        """The edit of single tokens after the prompt, in generation."""
+        return None

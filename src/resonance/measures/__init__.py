@@ -1,0 +1,25 @@
+"""Tidy tables from what was recorded of a run: one family of measures per file.
+
+A family is a module of this package with `MEASURES` (what each measure is) and `measure(run)` (its rows). It is found by
+its name, so that a job loads the one that it needs and nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from resonance.errors import UserError
+
+if TYPE_CHECKING:
+    from resonance.measures.table import Family
+
+FAMILIES: tuple[str, ...] = ("loss", "memorisation", "probes", "similarity", "geometry", "reader")
+"""All families, in the order in which the report shows them."""
+
+
+def load_family(name: str) -> Family:
+    """The module of a family; an unknown name is a UserError."""
+    if name not in FAMILIES:
+        raise UserError(f"{name!r} is not a family of measures; allowed: {', '.join(FAMILIES)}.")
+    return cast("Family", import_module(f"{__name__}.{name}"))

@@ -1,0 +1,102 @@
+"""What was recorded of one run, read when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from resonance.errors import UserError
+from resonance.measures.vectors import Snapshots
+from resonance.storage import read_made_by, read_table
+
+KEYS = ("learner", "pair", "schedule", "seed")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What names a run."""
+
+    learner: str
+    pair: str
+    schedule: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The files of one run, one per chunk and kind, in ascending order; nothing is read before it is used.
+
+    A kind that a family does not need may be empty.
+    """
+
+    identity: Identity
+    log_files: tuple[Path, ...] = ()
+    evaluation_files: tuple[Path, ...] = ()
+    snapshot_files: tuple[Path, ...] = ()
+
+    @cached_property
+    def log(self) -> pd.DataFrame:
+        """The cycle log: one row per bin of cycles and direction, ordered by cycle."""
+        return _joined(self.log_files)
+
+    @cached_property
+    def evaluations(self) -> pd.DataFrame:
+        """One row per cycle, condition, direction, window and target position; `nll` as float64 (nat)."""
+        table = _joined(self.evaluation_files)
+        return table.astype({"nll": "float64"}) if len(table) else table
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """What the evaluations say of themselves: `kept`, `prefixes`, `bytes` per text."""
+        return read_made_by(self.evaluation_files[0]) if self.evaluation_files else {}
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """The hidden states, a cycle and layer at a time."""
+        return Snapshots.of(self.snapshot_files)
+
+
+def read_run(
+    logs: Sequence[str | Path] = (),
+    evaluations: Sequence[str | Path] = (),
+    snapshots: Sequence[str | Path] = (),
+) -> RunData:
+    """The run that these files belong to.
+
+    Raises:
+        UserError: the files are of different runs, or there is none.
+    """
+    kinds = [tuple(sorted(map(Path, paths))) for paths in (logs, evaluations, snapshots)]
+    found: dict[Identity, Path] = {}
+    for path in (path for paths in kinds for path in paths):
+        made_by = read_made_by(path)
+        missing = [key for key in KEYS if key not in made_by]
+        if missing:
+            raise UserError(f"{path} does not say its {missing[0]}: delete it and run `snakemake -- {path}`.")
+        found.setdefault(Identity(*(made_by[key] for key in KEYS)), path)
+    if len(found) > 1:
+        first, second = list(found.values())[:2]
+        raise UserError(f"{first} and {second} are of different runs: name the files of one run.")
+    if not found:
+        raise UserError("no file of a run was named: give its logs, evaluations or snapshots.")
+    return RunData(next(iter(found)), *kinds)
+
+
+def _joined(paths: tuple[Path, ...]) -> pd.DataFrame:
+    """The rows of the files below each other; words become categories. A cycle stands in one file only."""
+    tables = [read_table(path) for path in paths]
+    seen: set[int] = set()
+    for path, table in zip(paths, tables, strict=True):
+        cycles = set(table["cycle"].unique().to_pylist())
+        if cycles & seen:
+            raise ValueError(f"{path}: cycle {min(cycles & seen)} stands in an earlier file of the run too")
+        seen |= cycles
+    if not tables:
+        return pd.DataFrame()
+    return pa.concat_tables(tables, promote_options="default").unify_dictionaries().to_pandas()

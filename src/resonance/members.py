@@ -1,0 +1,29 @@
+"""From the settings of a member to the class that implements it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from resonance.params import Block, Learner
+
+
+def module_name(package: str, settings: Block) -> str:
+    """`resonance.networks` and the settings of `rwkv7` → `resonance.networks.rwkv7`."""
+    return f"{package}.{settings.tag.replace('-', '_')}"  # type: ignore[attr-defined]
+
+
+def implementation(package: str, settings: Block) -> Any:
+    """The class that bears the name of its settings, in the module that bears the name of its tag."""
+    return getattr(import_module(module_name(package, settings)), type(settings).__name__)
+
+
+def modules(learner: Learner) -> list[str]:
+    """The members that a learner names, as modules."""
+    axes = {
+        "resonance.networks": [learner.network],
+        "resonance.learning.scopes": [learner.train],
+        "resonance.learning.objectives": learner.objective,
+        "resonance.learning.heads": learner.heads,
+    }
+    return [module_name(package, member) for package, chosen in axes.items() for member in chosen]

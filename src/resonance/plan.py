@@ -1,0 +1,190 @@
+"""Which files a study consists of. The Snakefile, the tests and `resonance plan` use this one definition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+from resonance import params
+from resonance.errors import UserError
+from resonance.members import module_name, modules
+from resonance.provenance import fingerprint, folder
+from resonance.schedule.chunks import edges, name
+from resonance.text.pair import read_pair
+
+PAIRS = "data/pairs"
+DERIVED = "data/derived"
+RESULTS = "results"
+FAMILIES = ("loss", "memorisation", "probes", "similarity", "geometry", "reader")
+"""Families of measures, one module each under `resonance.measures`."""
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """What names a run, and its place under results/<kind>/."""
+
+    learner: str
+    pair: str
+    schedule: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.learner}/{self.pair}/{self.schedule}/{self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study, spread out into runs, chunks and files."""
+
+    params: params.Params
+
+    @cached_property
+    def edges(self) -> list[int]:
+        """The cycles at which chunks end."""
+        return edges(self.params.cycles, self.params.chunks.first, self.params.chunks.longest)
+
+    @cached_property
+    def chunks(self) -> list[str]:
+        """The names of the chunks, ascending: a chain of jobs is then planned without deep recursion."""
+        return [name(edge) for edge in self.edges]
+
+    @cached_property
+    def before(self) -> dict[str, int]:
+        """For each chunk, the cycle at which it starts."""
+        return {name(stop): start for start, stop in pairwise([0, *self.edges])}
+
+    def runs(self, learner: str | None = None) -> Iterator[RunKey]:
+        """All runs, or those of one learner."""
+        for each in [learner] if learner else self.params.learners:
+            for pair in self.params.pairs:
+                for schedule in self.params.schedules:
+                    for seed in self.params.seeds:
+                        yield RunKey(each, pair, schedule, seed)
+
+    def run(self, key: RunKey) -> params.Run:
+        """What a training job is told."""
+        return params.Run(
+            learner=self.params.learners[key.learner],
+            order=self.params.schedules[key.schedule],
+            seed=key.seed,
+            per_doubling=self.params.snapshots.per_doubling,
+            autosave=self.params.chunks.autosave,
+            compute=self.params.compute,
+        )
+
+    def tokenizers(self) -> dict[str, params.Hub | None]:
+        """Tokenizers by name: the pair's own, and that of each published network."""
+        return {"pair": None} | {
+            tokenizer_name(learner.network): learner.network
+            for learner in self.params.learners.values()
+            if learner.network.published
+        }
+
+    def tokens(self, key: RunKey) -> str:
+        """The tokens that a run reads."""
+        return tokens_file(key.pair, tokenizer_name(self.params.learners[key.learner].network))
+
+    def base(self, key: RunKey) -> str | None:
+        """The base that a run starts from; None: fresh or published weights."""
+        learner = self.params.learners[key.learner]
+        if learner.init == "random" or learner.network.published:
+            return None
+        seed = key.seed if self.params.base.per_seed else "shared"
+        return f"{DERIVED}/bases/{key.pair}/{network_name(learner.network)}/{seed}.safetensors"
+
+    def base_seed(self, name: str) -> int:
+        """The seed that a base is trained with: `shared`, or a seed of the study."""
+        return self.params.base.seed if name == "shared" else int(name)
+
+    def networks(self) -> dict[str, params.Block]:
+        """Networks that have a base, by name."""
+        networks = [learner.network for learner in self.params.learners.values() if not learner.network.published]
+        return {network_name(network): network for network in networks}
+
+    def schedule(self, key: RunKey, chunk: str) -> str:
+        """The schedule of one chunk of a run; it depends on the tokenizer where texts are windowed."""
+        tokenizer = tokenizer_name(self.params.learners[key.learner].network)
+        return f"{DERIVED}/schedules/{key.pair}/{tokenizer}/{key.schedule}/{key.seed}/{chunk}.parquet"
+
+    @cached_property
+    def on_gpu(self) -> bool:
+        """Whether jobs will use a GPU: asked for, or left open and one is here."""
+        device = self.params.compute.device
+        return device == "cuda" or (device == "auto" and any(Path("/dev").glob("nvidia[0-9]*")))
+
+    def run_modules(self, learner: str) -> list[str]:
+        """The code behind a learner's runs: what trains, and the members that it names."""
+        return ["resonance.training.chunk", *modules(self.params.learners[learner])]
+
+    def base_modules(self, network: params.Block) -> list[str]:
+        """The code behind a base."""
+        return ["resonance.training.base", module_name("resonance.networks", network)]
+
+    def published(self, network: params.Block) -> str:
+        """What stands for the content of a published network that lies in a folder; empty for all others."""
+        return folder(network.path) if isinstance(network, params.Hub) and Path(network.path).is_dir() else ""
+
+    def check(self) -> None:
+        """Find, before any work, what would stop it later: texts that cannot be read, networks that are not there."""
+        for pair in self.params.pairs:
+            read_pair(Path(PAIRS, pair))
+        for name, learner in self.params.learners.items():
+            network = learner.network
+            if isinstance(network, params.Hub) and network.revision is None and not Path(network.path).is_dir():
+                raise UserError(
+                    f"params.yaml: learners.{name}.network.hub.path: {network.path!r} is not a folder here; name one, "
+                    "or for a repository on the hub set revision to a commit, so that its weights cannot change."
+                )
+
+    def files(self, kind: str, suffix: str, key: RunKey) -> list[str]:
+        """The files of one kind of a run, one per chunk."""
+        return [f"{RESULTS}/{kind}/{key}/{chunk}.{suffix}" for chunk in self.chunks]
+
+    def wanted(self) -> set[str]:
+        """Every file under results/ and data/derived/ that the parameters call for, in folders that DVC owns."""
+        files = {f"{DERIVED}/corpus.parquet"}
+        for pair in self.params.pairs:
+            files |= {tokens_file(pair, tokenizer) for tokenizer in self.tokenizers()}
+            files.add(str(Path(tokens_file(pair, "pair")).with_name("tokenizer.json")))
+        for key in self.runs():
+            for chunk in self.chunks:
+                files.add(self.schedule(key, chunk))
+            if base := self.base(key):
+                files |= {base, str(Path(base).with_suffix(".json"))}
+            for kind, suffixes in KINDS.items():
+                files |= {file for suffix in suffixes for file in self.files(kind, suffix, key)}
+            files |= {f"{RESULTS}/measures/{key}/{family}.parquet" for family in FAMILIES}
+        for learner in self.params.learners:
+            files |= {f"{RESULTS}/metrics/{learner}.json", f"{RESULTS}/curves/{learner}.tsv"}
+        return files
+
+
+KINDS = {
+    "states": ("safetensors", "json"),
+    "logs": ("parquet",),
+    "marks": ("safetensors",),
+    "snapshots": ("parquet",),
+    "evaluations": ("parquet",),
+    "generations": ("parquet",),
+}
+"""What every chunk of every run leaves, by kind, with the suffixes of its files."""
+
+
+def tokenizer_name(network: params.Block) -> str:
+    """`pair`, or for a published network a name that stands for where it comes from."""
+    if not isinstance(network, params.Hub):
+        return "pair"
+    return f"hub-{fingerprint([network.path, network.revision])[:8]}"
+
+
+def network_name(network: params.Block) -> str:
+    """The tag and what stands for the settings: networks of equal settings share a base."""
+    return f"{network.tag}-{fingerprint(network)[:8]}"  # type: ignore[attr-defined]
+
+
+def tokens_file(pair: str, tokenizer: str) -> str:
+    """Where the tokens of a pair lie."""
+    return f"{DERIVED}/tokens/{pair}/{tokenizer}/tokens.parquet"

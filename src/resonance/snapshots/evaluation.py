@@ -1,0 +1,125 @@
+"""Marks → what the learner predicts, token by token, and what it says when left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from resonance import params
+from resonance.learning.learner import Learner
+from resonance.snapshots.conditions import Question, questions
+from resonance.snapshots.learners import learners
+from resonance.storage import write_table
+from resonance.text.tokenizer import Tokenizer
+from resonance.training.run import Run
+
+DICTIONARY = pa.dictionary(pa.int8(), pa.string())
+
+
+def evaluate_marks(
+    run: Run, marks_file: Path, settings: params.Evaluation, table: Path, spoken: Path
+) -> None:
+    """Write the evaluations and the generations of every mark of a chunk."""
+    tokens, tokenizer = run.tokens, run.tokenizer
+    rows: list[pa.Table] = []
+    said: list[dict[str, Any]] = []
+    asked: list[Question] | None = None
+    for cycle, learner in learners(run, marks_file):
+        asked = asked or list(questions(tokens, settings, learner.settings.marker, learner.device))
+        rows += [evaluate(learner, question, cycle) for question in asked]
+        said += [
+            speak(learner, question, cycle, settings.generate, tokenizer)
+            for question in asked
+            if question.batch.condition == "clean" and settings.generate
+        ]
+    made_by = {
+        "run": run.fingerprint,
+        "kept": settings.kept,
+        "prefixes": list(settings.prefixes),
+        "bytes": {text: tokens.bytes_of(text) for text in tokens.texts},
+    }
+    write_table(table, pa.concat_tables(rows).unify_dictionaries(), made_by | {"kind": "evaluations"})
+    write_table(spoken, pa.Table.from_pylist(said, SPOKEN), made_by | {"kind": "generations"})
+
+
+SPOKEN = pa.schema(
+    {
+        "cycle": pa.int64(),
+        "direction": pa.string(),
+        "window": pa.int16(),
+        "prefix": pa.int32(),
+        "output": pa.string(),
+        "reference": pa.string(),
+    }
+)
+
+
+@torch.no_grad()
+def evaluate(learner: Learner, question: Question, cycle: int) -> pa.Table:
+    """One row per target token, teacher-forced: negative log-likelihood, greedy hit, confidence, entropy."""
+    batch = question.batch
+    log_p_NV = batch.predictions(learner.read(batch).logits_BTV)[0].float().log_softmax(-1)
+    target_N, greedy_N = batch.target_BT[0], log_p_NV.argmax(-1)
+    n = len(target_N)
+    other_N = np.full(n, -1) if question.alternative is None else question.alternative
+    other_nll_N, follows_N = np.full(n, np.nan), np.zeros(n, bool)
+    sites = np.flatnonzero(other_N >= 0)
+    if len(sites):
+        chosen = torch.from_numpy(other_N[sites]).to(log_p_NV.device)
+        at = torch.from_numpy(sites).to(log_p_NV.device)
+        other_nll_N[sites] = numpy(-log_p_NV[at, chosen])
+        follows_N[sites] = numpy(greedy_N[at] == chosen)
+    return pa.table(
+        {
+            "cycle": pa.array(np.full(n, cycle), pa.int64()),
+            "condition": pa.array([batch.condition] * n, pa.string()).cast(DICTIONARY),
+            "direction": pa.array([batch.direction] * n, pa.string()).cast(DICTIONARY),
+            "window": pa.array(np.full(n, batch.window), pa.int16()),
+            "position": pa.array(np.arange(n), pa.int32()),
+            "token": pa.array(numpy(target_N), pa.int32()),
+            "nll": pa.array(numpy(batch_nll(log_p_NV, target_N)), pa.float32()),
+            "correct": pa.array(numpy(greedy_N == target_N)),
+            "confidence": pa.array(numpy(log_p_NV.max(-1).values.exp()), pa.float32()),
+            "entropy": pa.array(numpy(-(log_p_NV.exp() * log_p_NV).sum(-1)), pa.float32()),
+            "alternative": pa.array(other_N, pa.int32()),
+            "alternative_nll": pa.array(other_nll_N, pa.float32()),
+            "alternative_correct": pa.array(follows_N),
+        }
+    )
+
+
+def speak(learner: Learner, question: Question, cycle: int, length: int, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The greedy output from an empty prefix, beside the text that it should be."""
+    batch = question.batch
+    length = min(length, batch.target_BT.shape[1])
+    with learner.autocast():
+        output_BT = learner.network.generate(
+            batch.tokens_BT[:, : batch.prompt],
+            length,
+            state=learner.carried if learner.carries else None,
+            edit=learner.scope.edit(batch.prompt),
+            following=learner.scope.following(),
+        )
+    return {
+        "cycle": cycle,
+        "direction": batch.direction,
+        "window": batch.window,
+        "prefix": 0,
+        "output": tokenizer.decode(numpy(output_BT[0])),
+        "reference": tokenizer.decode(numpy(batch.target_BT[0, :length])),
+    }
+
+
+def batch_nll(log_p_NV: Tensor, target_N: Tensor) -> Tensor:
+    """−log p of each target token."""
+    return -log_p_NV.gather(1, target_N[:, None])[:, 0]
+
+
+def numpy(tensor: Tensor) -> np.ndarray:
+    """A tensor as a numpy array on the CPU."""
+    return tensor.detach().cpu().numpy()

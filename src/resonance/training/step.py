@@ -1,0 +1,122 @@
+"""One slot and one cycle of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from resonance.learning.batch import Batch
+from resonance.learning.learner import Learner
+from resonance.learning.moment import Moment
+from resonance.learning.part import below, optimizer_tensors, restore_optimizer
+from resonance.networks.network import Output, relative_change
+from resonance.training.optimizer import clip, new_optimizer, set_rate
+from resonance.training.selfcheck import SelfCheck
+
+
+class Trainer:
+    """A learner in training: its optimizer, its heads' optimizer, its self-check."""
+
+    def __init__(self, learner: Learner) -> None:
+        self.learner = learner
+        self.settings = learner.settings.optimizer
+        self.trained = learner.trained()
+        self.parameters = list(self.trained.values())
+        self.optimizer = new_optimizer(self.settings, self.parameters)
+        self.head_parameters = {
+            f"head/{tag}/{name}": p for tag, head in learner.heads.items() for name, p in head.trained().items()
+        }
+        self.head_optimizer = new_optimizer(self.settings, self.head_parameters.values())
+        self.check = SelfCheck()
+
+    def cycle(self, cycle: int, batches: list[Batch]) -> tuple[list[str], Tensor]:
+        """Run the slots of one cycle.
+
+        Returns the names of what was measured and its values, float64 [slots, names] on the CPU.
+        """
+        learner = self.learner
+        state_before, rows = learner.carried, []
+        steps = [batches] if learner.settings.update == "cycle" else [[batch] for batch in batches]
+        for slots in steps:
+            first = len(rows)
+            for batch in slots:
+                rows.append(self._slot(batch, Moment(learner.seed, cycle, len(rows)), 1 / len(slots)))
+            norms = self._update(cycle)
+            for row in rows[first:]:
+                row |= norms
+            for objective in learner.objectives.values():
+                objective.after_step(learner, slots[-1], Moment(learner.seed, cycle, len(rows) - 1))
+        for objective in learner.objectives.values():
+            if objective.every and cycle % objective.every == 0:
+                objective.event(learner, batches, cycle)
+        names = list(rows[0])
+        table = torch.stack([torch.stack([row[name] for name in names]) for row in rows]).double().cpu()
+        if learner.carries:
+            change = relative_change(learner.carried or {}, state_before) if state_before else float("nan")
+            names = [*names, "state_change"]
+            table = torch.cat([table, torch.full((len(rows), 1), change, dtype=torch.float64)], dim=1)
+        return names, table
+
+    def _slot(self, batch: Batch, moment: Moment, share: float) -> dict[str, Tensor]:
+        """Forward and backward over one slot, its gradient scaled by `share`; what was measured, by name."""
+        learner = self.learner
+        with torch.set_grad_enabled(bool(self.parameters)):
+            output = learner.read(batch)
+            terms = {tag: part.term(learner, batch, output, moment) for tag, part in learner.objectives.items()}
+            if self.parameters:
+                loss = sum(learner.objectives[tag].weight * term for tag, term in terms.items())
+                (loss * share).backward()  # type: ignore[union-attr]
+        learner.carry_on(output)
+        seen = Output(tuple(None if h is None else h.detach() for h in output.hidden), output.logits_BTV.detach())
+        critique = {tag: head.loss(batch, seen, moment) for tag, head in learner.heads.items()}
+        if critique:
+            (sum(critique.values()) * share).backward()  # type: ignore[union-attr]
+        cosine_L, norm_L = self.check.look(batch, seen)
+        return {
+            "loss": batch.nll(seen.logits_BTV).mean(),
+            **{f"term.{tag}": term.detach() for tag, term in terms.items()},
+            **{f"head.{tag}": loss.detach() for tag, loss in critique.items()},
+            **{f"cosine.{layer}": value for layer, value in enumerate(cosine_L)},
+            **{f"norm.{layer}": value for layer, value in enumerate(norm_L)},
+        }
+
+    def _update(self, cycle: int) -> dict[str, Tensor]:
+        """One step of both optimizers; the norms of the gradient and of the change of the trained parameters."""
+        if self.head_optimizer is not None:
+            self._step(self.head_optimizer, list(self.head_parameters.values()), cycle)
+        if self.optimizer is None:
+            return {}
+        before = [parameter.detach().clone() for parameter in self.parameters]
+        gradient = self._step(self.optimizer, self.parameters, cycle)
+        changes = [torch.sum((new.detach() - old).square()) for new, old in zip(self.parameters, before, strict=True)]
+        return {"grad_norm": gradient, "update_norm": torch.stack(changes).sum().sqrt()}
+
+    def _step(self, optimizer: Optimizer, parameters: list[nn.Parameter], cycle: int) -> Tensor:
+        set_rate(optimizer, self.settings, cycle)
+        norm = clip(parameters, self.settings.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        return norm
+
+    def saved(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, learner included."""
+        saved = self.learner.saved()
+        for name, optimizer, parameters in self._optimizers():
+            saved |= {f"{name}/{key}": tensor for key, tensor in optimizer_tensors(optimizer, parameters).items()}
+        return saved | {f"first/{name}": tensor for name, tensor in self.check.first.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `saved`."""
+        self.learner.restore(tensors)
+        for name, optimizer, parameters in self._optimizers():
+            restore_optimizer(optimizer, parameters, below(tensors, name))
+        self.check.first = {name: t.to(self.learner.device) for name, t in below(tensors, "first").items()}
+
+    def _optimizers(self) -> Iterator[tuple[str, Optimizer, Mapping[str, nn.Parameter]]]:
+        if self.optimizer is not None:
+            yield "optimizer", self.optimizer, self.trained
+        if self.head_optimizer is not None:
+            yield "head_optimizer", self.head_optimizer, self.head_parameters

@@ -1,0 +1,95 @@
+"""What all rules share: the study that params.yaml asks for, and the functions that rules name in their params.
+
+REQUIRED INPUTS: params.yaml. OUTPUTS: none.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir, "src")))
+sys.setrecursionlimit(20_000)  # a chain of more than 480 jobs overflows Python's default
+# Rules run the `python` that runs Snakemake, also where its environment is not activated.
+shell.prefix(
+    f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH" PYTHONPATH="$PWD/src" PYTHONHASHSEED=0; '
+)
+
+from resonance.errors import UserError
+from resonance.housekeeping import set_aside, unrecorded
+from resonance.params import canonical, load
+from resonance.plan import FAMILIES, RunKey, Study
+from resonance.provenance import code, folder
+
+try:
+    STUDY = Study(load("params.yaml"))
+    STUDY.check()
+except UserError as error:
+    raise WorkflowError(str(error))
+
+PARAMS = STUDY.params
+LAST = STUDY.chunks[-1]
+
+
+wildcard_constraints:
+    learner="|".join(PARAMS.learners),
+    pair="|".join(PARAMS.pairs),
+    tokenizer="|".join(STUDY.tokenizers()),
+    schedule="|".join(PARAMS.schedules),
+    seed=r"\d+",
+    stop=r"\d{12}",
+    network="|".join(STUDY.networks()) or "none",
+    base=r"shared|\d+",
+    family="|".join(FAMILIES),
+
+
+def run_of(wildcards):
+    return RunKey(wildcards.learner, wildcards.pair, wildcards.schedule, int(wildcards.seed))
+
+
+def told(wildcards):
+    return canonical(STUDY.run(run_of(wildcards)))
+
+
+def run_modules(wildcards):
+    return STUDY.run_modules(wildcards.learner)
+
+
+def training_code(wildcards):
+    return code(*run_modules(wildcards))
+
+
+def published_weights(wildcards):
+    return STUDY.published(PARAMS.learners[wildcards.learner].network)
+
+
+def tokens_of_run(wildcards):
+    return STUDY.tokens(run_of(wildcards))
+
+
+def base_of_run(wildcards):
+    return STUDY.base(run_of(wildcards)) or []
+
+
+def optional(name, files):
+    return f"--{name} {files}" if files else ""
+
+
+def gpus(wildcards):
+    return int(STUDY.on_gpu)
+
+
+def cores(wildcards=None):
+    return 1 if STUDY.on_gpu else PARAMS.compute.threads
+
+
+if workflow.is_main_process:
+    if unrecorded():
+        raise WorkflowError(
+            "results/ is here but .snakemake/metadata is not, so nothing says what made it: "
+            "run `git checkout -- .snakemake/metadata`, or move results/ away."
+        )
+    # Under `dvc repro` only (DVC sets DVC_STAGE), so that each stage records folders that hold what is called for.
+    if "DVC_STAGE" in os.environ:
+        set_aside(STUDY.wanted())

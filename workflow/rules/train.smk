@@ -1,0 +1,56 @@
+"""Training: one job per run and chunk; chunk k starts from the state that chunk k - 1 left.
+
+REQUIRED INPUTS: data/derived/tokens/, data/derived/schedules/, data/derived/bases/.
+OUTPUTS: results/states, results/logs and results/marks, each /<learner>/<pair>/<schedule>/<seed>/<stop>.
+"""
+
+
+def schedule_of_chunk(wildcards):
+    return STUDY.schedule(run_of(wildcards), wildcards.stop)
+
+
+def state_before(wildcards):
+    start = STUDY.before[wildcards.stop]
+    if not start:
+        return []
+    return f"results/states/{run_of(wildcards)}/{start:012d}.safetensors"
+
+
+def seal_before(wildcards):
+    return [file.replace(".safetensors", ".json") for file in [state_before(wildcards)] if file]
+
+
+rule train_chunk:
+    input:
+        tokens=tokens_of_run,
+        base=base_of_run,
+        schedule=schedule_of_chunk,
+        previous=state_before,
+        seal=seal_before,
+    output:
+        state="results/states/{learner}/{pair}/{schedule}/{seed}/{stop}.safetensors",
+        seal="results/states/{learner}/{pair}/{schedule}/{seed}/{stop}.json",
+        log="results/logs/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
+        marks="results/marks/{learner}/{pair}/{schedule}/{seed}/{stop}.safetensors",
+    log:
+        "logs/train_chunk/{learner}/{pair}/{schedule}/{seed}/{stop}.log",
+    benchmark:
+        "logs/train_chunk/{learner}/{pair}/{schedule}/{seed}/{stop}.time.tsv"
+    conda:
+        "../envs/resonance.yaml"
+    threads: cores()
+    resources:
+        gpu=gpus,
+    params:
+        code=training_code,
+        run=told,
+        weights=published_weights,
+        start=lambda wildcards: STUDY.before[wildcards.stop],
+        base=lambda wildcards, input: optional("base", input.base),
+        previous=lambda wildcards, input: optional("previous", input.previous),
+    shell:
+        "python -m resonance train-chunk --run {params.run:q} --tokens {input.tokens} {params.base}"
+        " --schedule {input.schedule} {params.previous} --start {params.start} --stop {wildcards.stop}"
+        " --state {output.state} --table {output.log} --marks {output.marks}"
+        " --scratch scratch/{wildcards.learner}/{wildcards.pair}/{wildcards.schedule}/{wildcards.seed}/{wildcards.stop}"
+        " --log {log}"
