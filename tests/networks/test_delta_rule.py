@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,6 +13,15 @@ from resonance.networks import delta_rule
 from resonance.networks.delta_rule import chunked, recurrent
 
 STRONGEST = -math.exp(-0.5)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small products are slower on several threads, much slower where others use them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def drawn(T: int, N: int, dtype: torch.dtype, B: int = 2, H: int = 3, strongest: bool = False) -> list[Tensor]:

@@ -45,11 +45,23 @@ def test_columns_and_types(tmp_path: Path) -> None:
     assert "DELTA_BINARY_PACKED" in column.encodings
 
 
+def test_cycles_count_from_1_in_the_file_as_in_what_is_read(tmp_path: Path) -> None:
+    """`start` and `stop` are cycles done: between 0 and 3 lie cycles 1, 2 and 3, and cycle c has counter c − 1."""
+    path = tmp_path / "one.parquet"
+    write_schedule(path, Shuffled(), 0, 1, 0, 3)
+    drawn = ["1>1 2>1 2>2 1>2", "1>1 2>1 2>2 1>2", "1>2 2>1 2>2 1>1"]
+    assert pd.read_parquet(path).to_numpy().tolist() == [[1, drawn[0]], [2, drawn[1]], [3, drawn[2]]]
+    assert [(cycle, " ".join(word)) for cycle, word, _ in slots(path)] == list(enumerate(drawn, 1))
+    assert [(cycle, " ".join(word)) for cycle, word, _ in slots(path, 2)] == [(3, drawn[2])]
+    assert [part.first for part in read_schedule(path).parts()] == [1]
+    assert [part.first for part in read_schedule(path).parts(2)] == [3]
+
+
 @pytest.mark.parametrize("order", ORDERS, ids=str)
 def test_pandas_reads_cycles_and_text(tmp_path: Path, order: Block) -> None:
     write_schedule(tmp_path / "one.parquet", order, 3, 1, 64, 128)
     frame = pd.read_parquet(tmp_path / "one.parquet")
-    assert frame["cycle"].tolist() == list(range(64, 128))
+    assert frame["cycle"].tolist() == list(range(65, 129))
     assert frame["order"].tolist() == [words(order)[index] for index in indices(order, 3, 64, 128)]
     assert frame["order"].str.count(" ").eq(3).all()
 
@@ -115,8 +127,9 @@ def test_reading_goes_on_from_any_cycle(tmp_path: Path, small_parts: int, start:
     path = tmp_path / "one.parquet"
     write_schedule(path, Shuffled(), 2, windows, 100, 3600)
     whole = list(slots(path))
-    assert [cycle for cycle, _, _ in whole] == list(range(100, 3600))
+    assert [cycle for cycle, _, _ in whole] == list(range(101, 3601))
     assert list(slots(path, start)) == whole[start - 100 :]
+    assert [cycle for cycle, _, _ in slots(path, start)] == list(range(start + 1, 3601))
 
 
 def test_slots_keep_count_over_a_large_row_group(tmp_path: Path) -> None:
@@ -124,7 +137,7 @@ def test_slots_keep_count_over_a_large_row_group(tmp_path: Path) -> None:
     stop = 7 + 2 * files._LISTED + 3
     write_schedule(path, Shuffled(), 2, 2, 7, stop)
     read = list(slots(path))
-    assert [cycle for cycle, _, _ in read] == list(range(7, stop))
+    assert [cycle for cycle, _, _ in read] == list(range(8, stop + 1))
     known = words(Shuffled())
     assert [" ".join(word) for _, word, _ in read] == [known[index] for index in indices(Shuffled(), 2, 7, stop)]
     assert np.array_equal([of_slots for _, _, of_slots in read], window_indices(2, 2, 7, stop))
@@ -134,14 +147,16 @@ def test_slots_are_the_words_and_windows(tmp_path: Path) -> None:
     path = tmp_path / "one.parquet"
     write_schedule(path, Shuffled(), 2, 3, 0, 50)
     drawn, of_slots = indices(Shuffled(), 2, 0, 50), window_indices(2, 3, 0, 50)
-    for cycle, directions, windows in slots(path):
-        assert directions == tuple(words(Shuffled())[drawn[cycle]].split())
-        assert windows == tuple(of_slots[cycle])
+    read = list(slots(path))
+    assert [cycle for cycle, _, _ in read] == list(range(1, 51))
+    for cycle, directions, windows in read:
+        assert directions == tuple(words(Shuffled())[drawn[cycle - 1]].split())
+        assert windows == tuple(of_slots[cycle - 1])
 
 
 def test_slots_without_windows_have_window_0(tmp_path: Path) -> None:
     write_schedule(tmp_path / "one.parquet", OneDirection(), 2, 1, 0, 2)
-    assert list(slots(tmp_path / "one.parquet")) == [(n, ("1>2",) * 4, (0,) * 4) for n in (0, 1)]
+    assert list(slots(tmp_path / "one.parquet")) == [(n, ("1>2",) * 4, (0,) * 4) for n in (1, 2)]
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=str)
@@ -149,9 +164,32 @@ def test_parts_hold_what_was_drawn(tmp_path: Path, small_parts: int, order: Bloc
     path = tmp_path / "one.parquet"
     write_schedule(path, order, 2, 1, 100, 2600)
     parts = list(read_schedule(path).parts(1500))
-    assert [part.first for part in parts] == [1500, 2100]
+    assert [part.first for part in parts] == [1501, 2101]
     assert all(part.words == tuple(words(order)) and part.windows is None for part in parts)
     assert np.array_equal(np.concatenate([part.indices for part in parts]), indices(order, 2, 1500, 2600))
+
+
+@pytest.mark.parametrize(
+    ("start", "firsts", "lengths"),
+    [
+        (100, [101, 1101, 2101], [1000, 1000, 500]),
+        (1099, [1100, 1101, 2101], [1, 1000, 500]),
+        (1100, [1101, 2101], [1000, 500]),
+        (2599, [2600], [1]),
+        (2600, [], []),
+    ],
+)
+def test_parts_begin_with_the_cycle_after_start(
+    tmp_path: Path, small_parts: int, start: int, firsts: list[int], lengths: list[int]
+) -> None:
+    write_schedule(tmp_path / "one.parquet", Shuffled(), 2, 3, 100, 2600)
+    parts = list(read_schedule(tmp_path / "one.parquet").parts(start))
+    assert [part.first for part in parts] == firsts
+    assert [len(part.indices) for part in parts] == lengths
+    for part in parts:
+        done = part.first - 1
+        assert part.windows is not None
+        assert np.array_equal(part.windows, window_indices(2, 3, done, done + len(part.indices)))
 
 
 def test_any_cutting_gives_the_same_cycles(tmp_path: Path) -> None:
@@ -169,9 +207,10 @@ def test_a_study_of_chunks_is_each_chunk_written_alone(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "alone").read_bytes()
 
 
-def test_an_empty_slice_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no cycles"):
-        write_schedule(tmp_path / "one.parquet", Shuffled(), 0, 1, 5, 5)
+@pytest.mark.parametrize(("start", "stop", "said"), [(5, 5, "no cycles 6 to 5:"), (-1, 5, "no cycles 0 to 5:")])
+def test_cycles_that_cannot_be_are_not_written(tmp_path: Path, start: int, stop: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        write_schedule(tmp_path / "one.parquet", Shuffled(), 0, 1, start, stop)
     assert not list(tmp_path.iterdir())
 
 
@@ -241,7 +280,7 @@ def test_a_cut_off_file_is_damaged(tmp_path: Path, kept: int) -> None:
 
 def test_rows_that_are_not_there_are_damage(tmp_path: Path) -> None:
     path = tmp_path / "one.parquet"
-    storage.write_table(path, pa.table({"cycle": [0], "order": ["1>1"]}), provenance(Shuffled(), 7, 1, 0, 2))
+    storage.write_table(path, pa.table({"cycle": [1], "order": ["1>1"]}), provenance(Shuffled(), 7, 1, 0, 2))
     with pytest.raises(UserError, match="damaged"):
         read_schedule(path)
 
@@ -257,8 +296,15 @@ def test_a_flipped_bit_is_found_by_the_checksum(tmp_path: Path) -> None:
         list(slots(path))
 
 
-@pytest.mark.parametrize("start", [9, 21])
-def test_cycles_outside_the_file_are_refused(tmp_path: Path, start: int) -> None:
+@pytest.mark.parametrize(("start", "cycle"), [(9, 10), (21, 22)])
+def test_cycles_outside_the_file_are_refused(tmp_path: Path, start: int, cycle: int) -> None:
     write_schedule(tmp_path / "one.parquet", Shuffled(), 7, 1, 10, 20)
-    with pytest.raises(ValueError, match="outside"):
+    said = f"cycle {cycle}, the one after {start}, is outside .*one.parquet, which holds cycles 11 to 20$"
+    with pytest.raises(ValueError, match=said):
         list(slots(tmp_path / "one.parquet", start))
+
+
+def test_nothing_is_left_after_the_last_cycle_of_the_file(tmp_path: Path) -> None:
+    write_schedule(tmp_path / "one.parquet", Shuffled(), 7, 1, 10, 20)
+    assert [cycle for cycle, _, _ in slots(tmp_path / "one.parquet", 19)] == [20]
+    assert list(slots(tmp_path / "one.parquet", 20)) == []

@@ -21,11 +21,19 @@ def cycle_ticks(last: int, most: int) -> list[int]:
     return [0, *(10**power for power in range(0, decades + 1, stride))]
 
 
+def power(number: float) -> str:
+    """100, 1, 0.01, 10⁻³, 10⁵: a power of ten without the help of mathematical typesetting."""
+    exponent = round(math.log10(number))
+    if -3 < exponent < 4:
+        return f"{10.0**exponent:g}"
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def short(number: float) -> str:
-    """1, 10, 100, 1k, 10k, ... 1G: as short as a tick label must be."""
+    """1, 10, 100, 1k, 16.4k, ... 1G: as short as a tick label must be."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= size:
-            return f"{number / size:g}{letter}"
+            return f"{number / size:.3g}{letter}"
     return f"{number:g}"
 
 

@@ -2,48 +2,134 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from resonance.figures.cycles import LABEL, cycle_axis
 from resonance.figures.notice import notice
-from resonance.figures.rows import Tables, describe, draw_seeds, learners, rows
-from resonance.figures.sheet import Group, sheet
-from resonance.figures.style import GREEN, Mark, BLACK, BLUE, ORANGE, PURPLE, SKY, SMALL, GREY, VERMILLION, styled
+from resonance.figures.rows import Tables, describe, draw_seeds, last_values, learners, rows
+from resonance.figures.sheet import Group, of, sheet
+from resonance.figures.style import (
+    BLACK,
+    BLUE,
+    DASHED,
+    DOTTED,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    SMALL,
+    SOLID,
+    VERMILLION,
+    Mark,
+    styled,
+)
 
-SOLID, DASHED, DOTTED, MIXED = "-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (4, 1.5, 1, 1.5))
 
-COLUMNS: tuple[tuple[str, str, str, dict[str, Mark]], ...] = (
-    (
-        "probes",
-        "bits_per_byte",
-        "probe as target (bits/byte)",
+@dataclass(frozen=True)
+class Column:
+    """One column of panels: its heading, the unit of its vertical axis, and which rows are which line.
+
+    `lines` names (measure, condition) of the family `probes`.
+    """
+
+    heading: str
+    unit: str
+    lines: dict[tuple[str, str], Mark]
+
+
+COLUMNS = (
+    Column(
+        "new text as target",
+        "bit/byte",
         {
-            "target:paraphrase": Mark(BLUE, SOLID, "o", "paraphrase"),
-            "target:unrelated": Mark(ORANGE, DASHED, "s", "unrelated text"),
-            "target:shuffled": Mark(GREY, DOTTED, "^", "shuffled target"),
+            ("bits_per_byte", "target:paraphrase"): Mark(BLUE, SOLID, "o", "paraphrase"),
+            ("bits_per_byte", "target:unrelated"): Mark(ORANGE, DASHED, "s", "unrelated text"),
+            ("bits_per_byte", "target:shuffled"): Mark(GREY, DOTTED, "^", "shuffled target"),
         },
     ),
-    (
-        "probes",
-        "delta_nll",
-        "loss added by the input (nat/token)",
+    Column(
+        "true target, changed input",
+        "loss added (nat/token)",
         {
-            "input:blank": Mark(BLACK, SOLID, "o", "blank input"),
-            "input:shuffled": Mark(SKY, DASHED, "s", "shuffled input"),
-            "input:edited": Mark(VERMILLION, DOTTED, "^", "edited input"),
+            ("input_effect", "input:blank"): Mark(BLACK, SOLID, "o", "blank input"),
+            ("input_effect", "input:shuffled"): Mark(SKY, DASHED, "s", "shuffled input"),
+            ("input_effect", "input:edited"): Mark(VERMILLION, DOTTED, "^", "edited input"),
         },
     ),
-    (
-        "probes",
-        "answer_share",
-        "answers at edited places (share)",
+    Column(
+        "answer at edited places",
+        "share of these places",
         {
-            "store": Mark(PURPLE, SOLID, "o", "recites the trained word"),
-            "follow": Mark(GREEN, DASHED, "s", "follows the edited word"),
-            "other": Mark(GREY, DOTTED, "^", "says another word"),
+            ("store_share", "input:edited"): Mark(PURPLE, SOLID, "o", "as trained (recites)"),
+            ("follow_share", "input:edited"): Mark(GREEN, DASHED, "s", "as edited (copies)"),
+            ("other_share", "input:edited"): Mark(GREY, DOTTED, "^", "neither"),
         },
     ),
 )
+
+
+@styled
+def draw(tables: Tables) -> Figure:
+    """One row of panels per learner: new texts as target, changed inputs, answers at edited places.
+
+    Args:
+        tables: family `probes`: `bits_per_byte` per probe, `input_effect` per changed input, `store_share`,
+            `follow_share`, `other_share`; means over directions.
+    """
+    table = rows(tables, "probes", measure=sorted({measure for column in COLUMNS for measure, _ in column.lines}))
+    if table.empty:
+        return notice("New texts and changed inputs", "the table probes holds no row of the measures that are drawn.")
+    names = learners(table)
+    groups: list[Group] = [(column.heading, list(column.lines.values())) for column in COLUMNS]
+    page = sheet(
+        [name if place == 0 else "" for name in names for place in range(len(COLUMNS))],
+        title=headline(table),
+        subtitle=describe(table) + " · mean over directions",
+        groups=groups,
+        columns=len(COLUMNS),
+        height=1.75 if len(names) <= 4 else 1.35,
+        share="col",
+    )
+    last = int(table["cycle"].max())
+    for place, axes in enumerate(page.panels):
+        own = table[table["learner"] == names[place // len(COLUMNS)]]
+        column = COLUMNS[place % len(COLUMNS)]
+        for (measure, condition), mark in column.lines.items():
+            draw_seeds(axes, own[(own["measure"] == measure) & (own["condition"] == condition)], mark)
+        if not axes.lines:
+            axes.text(0.5, 0.5, "not asked", size=SMALL, color=GREY, ha="center", transform=axes.transAxes)
+        cycle_axis(axes, last, most=3)
+        axes.set_ylabel(column.unit, size=SMALL)
+    for place, axes in enumerate(page.panels[: len(COLUMNS)]):
+        if place == 0:
+            axes.set_ylim(bottom=0)
+        if place == 1:
+            axes.axhline(0, color=GREY, linewidth=0.7)
+        if place == 2:
+            axes.set_ylim(0, 1)
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    page.label(LABEL)
+    return page.figure
+
+
+def headline(table: pd.DataFrame) -> str:
+    """Who recites at edited places; without edits, how many bits the unrelated text costs."""
+    last = int(table["cycle"].max())
+    for measure, condition, said in (
+        ("store_share", "input:edited", "of edited places recited as trained"),
+        ("bits_per_byte", "target:unrelated", "bit/byte on unrelated text"),
+    ):
+        ends = last_values(table[(table["measure"] == measure) & (table["condition"] == condition)])
+        if not ends:
+            continue
+        least, most = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
+        shown = {name: f"{end:.0%}" if measure == "store_share" else f"{end:.3g}" for name, end in ends.items()}
+        if len(ends) == 1:
+            return f"{most}, after {last:,} cycles: {shown[most]} {said}"
+        return f"After {last:,} cycles: {of(shown[least], least)} to {of(shown[most], most)} {said}"
+    return f"New texts and changed inputs over {last:,} cycles"

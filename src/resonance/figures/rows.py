@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from resonance.figures.style import Mark
 
@@ -59,7 +60,6 @@ def draw_seeds(axes: Axes, table: pd.DataFrame, mark: Mark) -> None:
     if values.empty:
         return
     cycles = values.index.to_numpy(dtype=float)
-    few = len(cycles) <= 16
     if 1 < values.shape[1] <= THIN:
         for seed in values:
             axes.plot(cycles, values[seed].to_numpy(), color=mark.colour, linestyle=mark.dash, linewidth=0.6, alpha=0.6)
@@ -78,17 +78,38 @@ def draw_seeds(axes: Axes, table: pd.DataFrame, mark: Mark) -> None:
         color=mark.colour,
         linestyle=mark.dash,
         marker=mark.marker,
-        markevery=1 if few else max(1, len(cycles) // 10),
+        markevery=_marked(cycles),
         markeredgewidth=0,
         clip_on=False,
     )
 
 
-def describe(table: pd.DataFrame) -> str:
-    """`pair coffee · schedule shuffled · 3 seeds (mean, thin lines: each seed) · 512 cycles`."""
+def _marked(cycles: NDArray[np.float64]) -> list[int]:
+    """Which points get a marker: all, or of many some ten that lie evenly on a logarithmic axis."""
+    if len(cycles) <= 16:
+        return list(range(len(cycles)))
+    wanted = np.expm1(np.linspace(np.log1p(cycles[0]), np.log1p(cycles[-1]), 10))
+    return [int(np.abs(cycles - cycle).argmin()) for cycle in wanted]
+
+
+def draw_pale(axes: Axes, table: pd.DataFrame, mark: Mark) -> None:
+    """A thin pale line of the mean over seeds, behind everything else."""
+    mean = by_seed(table).mean(axis=1)
+    axes.plot(mean.index.to_numpy(dtype=float), mean.to_numpy(), color=mark.colour, linewidth=0.7, alpha=0.35, zorder=1)
+
+
+def describe(table: pd.DataFrame, spread: bool = True) -> str:
+    """`pair coffee · schedule shuffled · 3 seeds: mean, and each as a thin line · 512 cycles`.
+
+    Args:
+        table: the rows that are drawn.
+        spread: the figure shows not only the mean of the seeds.
+    """
     parts = [f"{key} {', '.join(map(str, pd.unique(table[key])))}" for key in ("pair", "schedule")]
     seeds = table["seed"].nunique()
-    if seeds > THIN:
+    if seeds > 1 and not spread:
+        parts.append(f"mean of {seeds} seeds")
+    elif seeds > THIN:
         parts.append(f"{seeds} seeds: mean, and band from least to greatest")
     elif seeds > 1:
         parts.append(f"{seeds} seeds: mean, and each as a thin line")

@@ -30,6 +30,9 @@ def save(figure: Figure, path: str | Path) -> None:
     path = Path(path)
     with applied():
         FigureCanvasAgg(figure)
+        figure.draw_without_rendering()
+        # once is enough: the layout takes longer than the drawing, and both files get the same one
+        figure.set_layout_engine("none")
         with written(path.with_name(f"{path.name}.svg")) as part:
             figure.savefig(part, format="svg", metadata={**NOTHING, "Title": str(figure.get_label())})
             part.write_text(_without_trailing_blanks(part.read_text(encoding="utf-8")), encoding="utf-8")

@@ -23,8 +23,8 @@ from resonance.figures.style import GREY, RC, SMALL, TEXT, TITLE, WIDTH, Mark
 MARGIN = 0.08
 """Inches around everything."""
 
-FRAME = 0.5
-"""Inches of a panel's width that ticks and labels take."""
+UNBROKEN = "\u00a0"
+"""A blank at which no line is broken."""
 
 Group = tuple[str, Sequence[Mark]]
 """A heading and the kinds of line below it."""
@@ -42,18 +42,25 @@ class Sheet:
         figure: the figure.
         panels: the panels that hold something, in reading order.
         columns: panels per row.
+        frame: inches of a panel's width that ticks and labels take.
+        strip: left, bottom, width and height of what was kept free above the panels, in shares of the figure.
     """
 
     figure: Figure
     panels: list[Axes]
     columns: int
+    frame: float
+    strip: tuple[float, float, float, float]
 
     def bottom(self) -> list[Axes]:
         """The lowest panel of each column."""
         return self.panels[-self.columns :]
 
-    def label(self, across: str, up: str) -> None:
-        """Name the two axes once for all panels; each with its unit."""
+    def label(self, across: str, up: str = "") -> None:
+        """Name the axes once for all panels; each with its unit. Without `up`, each panel names its own."""
+        if not up:
+            self.figure.supxlabel(across, size=TEXT)
+            return
         layout = self.figure.get_layout_engine()
         assert layout is not None
         top = layout.get()["rect"][3]
@@ -62,7 +69,9 @@ class Sheet:
 
     def corner(self, panel: Axes, *texts: str) -> None:
         """A few words at the upper right of a panel: the first of `texts` for which its title leaves the room."""
-        room = WIDTH / self.columns - 0.7 - text_width(panel.get_title("left"), RC["axes.titlesize"], "bold")
+        room = (
+            WIDTH / self.columns - self.frame - 0.15 - text_width(panel.get_title("left"), RC["axes.titlesize"], "bold")
+        )
         for text in texts:
             if text_width(text, SMALL) < room:
                 panel.set_title(text, loc="right", size=SMALL, color=GREY)
@@ -78,10 +87,21 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 
 
 def wrapped(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
-    """`text` as lines that are at most `width` inches wide; a longer word is cut."""
+    """`text` as the fewest lines that are at most `width` inches wide, of much the same length; long words are cut."""
+    lines = _greedy(text, width, size, weight)
+    for step in range(1, 8 if len(lines) > 1 else 1):
+        narrower = _greedy(text, width * (1 - step / 16), size, weight)
+        if len(narrower) > len(lines):
+            break
+        lines = narrower
+    return lines
+
+
+def _greedy(text: str, width: float, size: float, weight: str) -> list[str]:
+    """Each line takes as many words as it can."""
     lines: list[str] = []
     line = ""
-    for word in text.split():
+    for word in text.split(" "):
         tried = f"{line} {word}".strip()
         if line and text_width(tried, size, weight) > width:
             lines.append(line)
@@ -102,6 +122,11 @@ def shortened(text: str, width: float, size: float, weight: str = "normal", end:
     return "…"
 
 
+def of(value: str, name: str) -> str:
+    """`0.01 (gpt)`, never broken between the two."""
+    return f"{value}{UNBROKEN}({name})"
+
+
 def columns_for(count: int) -> int:
     """Panels per row, so that a grid of 1 to 20 panels is neither a column nor a tape."""
     if count <= 3:
@@ -119,9 +144,11 @@ def sheet(
     legend: Sequence[Mark] = (),
     note: str = "",
     groups: Sequence[Group] = (),
+    strip: float = 0.0,
     columns: int | None = None,
     height: float | None = None,
     share: Share = True,
+    frame: float | None = None,
 ) -> Sheet:
     """A grid of panels, one per name, below a header.
 
@@ -132,20 +159,24 @@ def sheet(
         legend: the kinds of line, once for all panels.
         note: said before the legend.
         groups: instead of one legend, one per column of panels, each with a heading.
+        strip: inches kept free between legend and panels, for a colour scale.
         columns: panels per row; chosen by their number when None.
         height: of one panel in inches; chosen by the columns when None.
         share: all panels have the same axes, or each column has, or each panel has its own.
+        frame: inches of a panel's width that ticks and labels take; less where axes are shared.
     """
     columns = columns or columns_for(len(names))
+    frame = frame or (0.3 if share is True else 0.5)
     rows = math.ceil(len(names) / columns)
     height = height or {1: 3.2, 2: 2.2, 3: 1.8}.get(columns, 1.55)
     heading = _Heading(title, subtitle, list(legend), note, list(groups))
-    total = heading.height + rows * height + MARGIN
+    above = heading.height + strip
+    total = above + rows * height + MARGIN
     figure = Figure(
-        label=title,
+        label=title.replace(UNBROKEN, " "),
         figsize=(WIDTH, total),
         layout=ConstrainedLayoutEngine(
-            rect=(0, 0, 1, 1 - heading.height / total), w_pad=0.05, h_pad=0.05, wspace=0.02, hspace=0.04
+            rect=(0, 0, 1, 1 - above / total), w_pad=0.05, h_pad=0.05, wspace=0.02, hspace=0.04
         ),
     )
     heading.place(figure)
@@ -156,10 +187,10 @@ def sheet(
     panels = panels[: len(names)]
     for name, axes in zip(names, panels, strict=True):
         axes.set_title(
-            shortened(name, WIDTH / columns - FRAME, RC["axes.titlesize"], "bold"), loc="left", weight="bold"
+            shortened(name, WIDTH / columns - frame, RC["axes.titlesize"], "bold"), loc="left", weight="bold"
         )
         axes.tick_params(labelbottom=True)
-    made = Sheet(figure, panels, columns)
+    made = Sheet(figure, panels, columns, frame, (0.0, 1 - above / total, 1.0, strip / total))
     if share:
         for axes in set(panels) - set(made.bottom()):
             axes.tick_params(labelbottom=False, bottom=False)
@@ -214,7 +245,7 @@ class _Heading:
             marks = [self.legend[place] for place in order if place < len(self.legend)]
             _legend(figure, marks, (left, top / total), self.columns)
         for place, (name, group) in enumerate(self.groups):
-            start = (FRAME + place * (WIDTH - FRAME) / len(self.groups)) / WIDTH
+            start = (0.5 + place * (WIDTH - 0.5) / len(self.groups)) / WIDTH
             below = top - 0.5 * TEXT / 72
             figure.text(start, below / total, name, size=TEXT, weight="bold", va="top")
             _legend(figure, group, (start - 0.03 / WIDTH, (below - 1.3 * TEXT / 72) / total), 1)

@@ -91,18 +91,20 @@ class Mark:
     label: str
 
 
+SOLID, DASHED, MIXED, DOTTED = "-", (0, (5, 1.6)), (0, (4, 1.5, 1, 1.5)), (0, (1.2, 1.2))
+
 DIRECTIONS: dict[str, Mark] = {
-    "1>2": Mark(BLUE, "-", "o", "1→2"),
-    "2>1": Mark(VERMILLION, (0, (5, 1.6)), "s", "2→1"),
-    "1>1": Mark(GREEN, (0, (4, 1.5, 1, 1.5)), "^", "1→1"),
-    "2>2": Mark(PURPLE, (0, (1.2, 1.2)), "D", "2→2"),
+    "1>2": Mark(BLUE, SOLID, "o", "1→2"),
+    "2>1": Mark(VERMILLION, DASHED, "s", "2→1"),
+    "1>1": Mark(GREEN, MIXED, "^", "1→1"),
+    "2>2": Mark(PURPLE, DOTTED, "D", "2→2"),
 }
 """The four directions in the order in which every legend names them."""
 
 DIRECTION_NOTE = "input → target; 1 = article, 2 = meta-analysis"
 
 COLOURS = (BLACK, ORANGE, SKY, GREEN, VERMILLION, BLUE)
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (4, 1.5, 1, 1.5)), (0, (1.2, 1.2)), (0, (8, 2)))
+DASHES: tuple[Any, ...] = (SOLID, DASHED, MIXED, DOTTED, (0, (8, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from resonance.figures.notice import notice
 from resonance.figures.rows import learners
-from resonance.figures.sheet import sheet
-from resonance.figures.style import BLACK, DIRECTIONS, GREY, Mark, styled
+from resonance.figures.sheet import of, sheet
+from resonance.figures.style import BLACK, DASHED, DIRECTIONS, GREY, SOLID, Mark, styled
 from resonance.storage import read_made_by
 
 KEYS = ["cycle", "layer", "direction", "side", "text"]
 
 INPUTS: dict[str, Mark] = {
-    "1": Mark(BLACK, "-", "P", "text 1 as input"),
-    "2": Mark(GREY, (0, (5, 1.6)), "X", "text 2 as input"),
+    "1": Mark(BLACK, SOLID, "P", "text 1 as input"),
+    "2": Mark(GREY, DASHED, "X", "text 2 as input"),
 }
 """The input is read before the network knows the direction, so it has one line per text, not one per direction."""
 
@@ -119,7 +119,8 @@ def draw(states: pd.DataFrame, layer: int | None = None) -> Figure:
         title=headline(paths, last),
         subtitle=(
             f"pair {kept['pair'].iloc[0]} · schedule {kept['schedule'].iloc[0]} · seed {seed} · {where} · "
-            f"open: cycle 0, filled: cycle {last:,}, small: snapshots between"
+            f"open: cycle 0, filled: cycle {last:,}, small: snapshots between; "
+            "%: share of the variance in this plane"
         ),
         legend=[*TARGETS.values(), *INPUTS.values()],
         share=False,
@@ -162,8 +163,8 @@ def headline(paths: Mapping[str, Paths], last: int) -> str:
     if len(far) == 1:
         return f"{most}: the mean state of a text moves by {far[most]:.2f} times its length in {last:,} cycles"
     return (
-        f"The mean state of a text moves by {far[least]:.2f} ({least}) to {far[most]:.2f} times its length "
-        f"({most}) in {last:,} cycles"
+        f"The mean state of a text moves by {of(f'{far[least]:.2f}', least)} to {of(f'{far[most]:.2f}', most)} "
+        f"times its length in {last:,} cycles"
     )
 
 

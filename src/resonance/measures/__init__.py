@@ -1,7 +1,7 @@
 """Tidy tables from what was recorded of a run: one family of measures per file.
 
-A family is a module of this package with `MEASURES` (what each measure is) and `measure(run)` (its rows). It is found by
-its name, so that a job loads the one that it needs and nothing else.
+A family is a module of this package with `MEASURES` (what each measure is) and `measure(run)` (its rows). It is found
+by its name, so that a job loads the one that it needs and nothing else.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def centred_gram(x_ND: Floats) -> Floats:
     if norm <= 1e-12 * np.linalg.norm(x_ND):
         return np.zeros((n, n))
     centred /= norm
-    kernel = centred @ centred.T
+    kernel: Floats = centred @ centred.T
     np.fill_diagonal(kernel, 0.0)
     row = kernel.sum(axis=0) / (n - 2)
     kernel += row.sum() / (n - 1) - row[:, None] - row[None, :]

@@ -21,12 +21,12 @@ MEASURES: dict[str, Definition] = {
 
 def measure(run: RunData) -> Iterator[Row]:
     """Rows per cycle, layer, direction and side; for direction 'probe' per probe."""
-    snapshots = run.snapshots
-    for layer in snapshots.layers:
-        for cycle in snapshots.cycles:
-            tokens = snapshots.read(cycle, layer)
+    for cycle in run.snapshots.cycles:
+        moment = run.snapshots.at(cycle)
+        for layer in run.snapshots.layers:
+            tokens = moment.layer(layer)
             conditions = np.where(tokens.direction == "probe", tokens.text, tokens.side)
-            for direction, condition in sorted(set(zip(tokens.direction.tolist(), conditions.tolist(), strict=True))):
+            for direction, condition in sorted(set(zip(tokens.direction, conditions, strict=True))):
                 own = tokens.vectors[(tokens.direction == direction) & (conditions == condition)]
                 value = participation_ratio(own)
                 yield Row(cycle, "participation_ratio", value, layer=layer, direction=direction, condition=condition)

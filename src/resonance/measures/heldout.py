@@ -19,15 +19,15 @@ Mask = NDArray[np.bool_]
 def parts(tokens: Tokens) -> tuple[str, Mask, Mask] | None:
     """(what was held out, mask of the fit, mask of the held-out tokens).
 
-    'probes': the fit is all of T1 and T2, the judges are tokens of probes. 'halves', where no probe has enough tokens: the
-    fit is the first half of each text, the judges are in the second. Judges are always of token types that the fit has
-    not seen. None where neither leaves 20 tokens.
+    'probes': the fit is all of T1 and T2, the judges are tokens of probes. 'halves', where no probe has enough tokens:
+    the fit is the first half of each text, the judges are in the second. Judges are always of token types that the
+    fit has not seen. None where neither leaves 20 tokens.
     """
     trained = np.isin(tokens.text, ("1", "2"))
     first = trained & first_half(tokens)
     for name, fit, rest in (("probes", trained, ~trained), ("halves", first, trained & ~first)):
         judges = rest & unseen(tokens.token, fit)
-        if judges.sum() >= LEAST:
+        if judges.sum() >= LEAST and folds(tokens.take(fit)):
             return name, fit, judges
     return None
 
@@ -36,7 +36,7 @@ def folds(tokens: Tokens) -> list[Fold]:
     """Each half of the texts teaches, the new token types of the other half validate."""
     first = first_half(tokens)
     pairs = [(fit, ~fit & unseen(tokens.token, fit)) for fit in (first, ~first)]
-    return [(np.flatnonzero(fit), np.flatnonzero(judges)) for fit, judges in pairs if judges.any()]
+    return [(np.flatnonzero(fit), np.flatnonzero(judges)) for fit, judges in pairs if judges.sum() > 1]
 
 
 def unseen(token: NDArray[Any], fit: Mask) -> Mask:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from resonance.measures.places import places
 from resonance.measures.run import RunData
 from resonance.measures.table import Definition, Row
 
@@ -18,8 +19,7 @@ MEASURES: dict[str, Definition] = {
     },
     "exact_length_<k>": {
         "unit": "tokens",
-        "formula": "tokens of the target that greedy continuation of its first <k> tokens gives before the first error, "
-        "mean over windows",
+        "formula": "target tokens that follow greedily from the first <k> before the first error, mean over windows",
         "source": "evaluations; greedy output is the teacher-forced argmax up to its first error",
     },
     "exact_continuation_<k>": {
@@ -37,31 +37,24 @@ MEASURES: dict[str, Definition] = {
 
 def measure(run: RunData) -> Iterator[Row]:
     """Rows per cycle, direction and condition: the clean input, and inputs that were changed (the target never is)."""
-    if run.evaluations.empty:
-        return
-    words = run.evaluations["condition"].astype(str)
-    asked = run.evaluations[(words == "clean") | words.str.startswith("input:")]
-    for (cycle, condition, direction), rows in asked.groupby(["cycle", "condition", "direction"], observed=True):
-        here = {"direction": str(direction), "condition": str(condition)}
-        yield Row(cycle, "token_accuracy", rows["correct"].mean(), **here)
-        windows = [
-            window.sort_values("position")["correct"].to_numpy(bool) for _, window in rows.groupby("window")
-        ]
+    for place, rows in places(run.asked("clean", "input:")):
+        yield place.row("token_accuracy", rows["correct"].mean())
+        windows = [own.sort_values("position")["correct"].to_numpy(bool) for _, own in rows.groupby("window")]
         for prefix in run.metadata["prefixes"]:
-            recited = np.array([(exact_length(hits, prefix), len(hits) - prefix) for hits in windows if len(hits) > prefix])
-            if len(recited):
-                length, whole = recited.T
-                yield Row(cycle, f"exact_length_{prefix}", length.mean(), **here)
-                yield Row(cycle, f"exact_continuation_{prefix}", (length / whole).mean(), **here)
-                yield Row(cycle, f"extractable_{prefix}", (length == whole).mean(), **here)
+            known = [(exact_length(hits, prefix), len(hits) - prefix) for hits in windows if len(hits) > prefix]
+            if known:
+                length, whole = np.array(known).T
+                yield place.row(f"exact_length_{prefix}", length.mean())
+                yield place.row(f"exact_continuation_{prefix}", (length / whole).mean())
+                yield place.row(f"extractable_{prefix}", (length == whole).mean())
 
 
 def exact_length(correct: NDArray[np.bool_], prefix: int) -> int:
     """How many tokens greedy continuation of the first `prefix` tokens gives before its first error.
 
     Args:
-        correct: per target token in order, whether it is the teacher-forced argmax. Up to the first error the greedy
-            output equals the target, so its next token is that argmax: the leading hits from `prefix` on are the length.
+        correct: per target token in order, whether it is the teacher-forced argmax. Up to the first error greedy
+            output is the target, so its next token is that argmax: the leading hits from `prefix` on are the length.
     """
     rest = correct[prefix:]
     return len(rest) if rest.all() else int(rest.argmin())

@@ -8,13 +8,14 @@ from math import sqrt
 import pandas as pd
 
 from resonance.measures.bits import bits_per_byte
+from resonance.measures.places import places
 from resonance.measures.run import RunData
 from resonance.measures.table import Definition, Row
 
 Z95 = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
 ROLE = {"1": "article", "2": "meta"}
-PLACE = ["cycle", "direction", "window", "position"]
+TOKEN = ["cycle", "direction", "window", "position"]
 
 SHARE = {"unit": "share", "source": "evaluations; interval: Wilson 1927, 95 %, tokens taken as independent"}
 MEASURES: dict[str, Definition] = {
@@ -41,24 +42,17 @@ MEASURES: dict[str, Definition] = {
 
 def measure(run: RunData) -> Iterator[Row]:
     """Rows per cycle and direction: probes as target, changed inputs, and who wins at edited tokens."""
-    if run.evaluations.empty:
-        return
-    words = run.evaluations["condition"].astype(str)
-    yield from probes(run.evaluations[words.str.startswith("target:")], run.metadata["bytes"])
-    kept: int = run.metadata["kept"]
-    yield from input_effects(
-        run.evaluations[words == "clean"], run.evaluations[words.str.startswith("input:")], kept
-    )
-    yield from edits(run.evaluations[words == "input:edited"])
-
-
-def probes(rows: pd.DataFrame, sizes: Mapping[str, int]) -> Iterator[Row]:
-    """Loss on each probe as target, per token and per byte."""
-    for (cycle, condition, direction), own in rows.groupby(["cycle", "condition", "direction"], observed=True):
-        here = {"direction": str(direction), "condition": str(condition)}
-        size = probe_size(str(condition), str(direction), sizes)
-        yield Row(cycle, "nll", own["nll"].mean(), **here)
-        yield Row(cycle, "bits_per_byte", bits_per_byte(own, size), **here)
+    for place, rows in places(run.asked("target:")):
+        size = probe_size(place.condition, place.direction, run.metadata["bytes"])
+        yield place.row("nll", rows["nll"].mean())
+        yield place.row("bits_per_byte", bits_per_byte(rows, size))
+    for place, rows in places(effects(run)):
+        yield place.row("input_effect", rows["effect"].mean())
+    edited = run.asked("input:edited")
+    for place, rows in places(edited[edited["alternative"] >= 0]) if len(edited) else ():
+        follows, stored = rows["alternative_correct"].to_numpy(bool), rows["correct"].to_numpy(bool)
+        for name, hits in (("follow", follows), ("store", stored), ("other", ~(follows | stored))):
+            yield place.row(f"{name}_share", hits.mean(), *wilson(int(hits.sum()), len(hits)))
 
 
 def probe_size(condition: str, direction: str, sizes: Mapping[str, int]) -> int:
@@ -70,32 +64,19 @@ def probe_size(condition: str, direction: str, sizes: Mapping[str, int]) -> int:
     raise ValueError(f"{condition} of {direction}: its size in bytes is not known; known: {', '.join(sizes)}")
 
 
-def input_effects(clean: pd.DataFrame, changed: pd.DataFrame, kept: int) -> Iterator[Row]:
-    """How many nats per token a changed input costs, beyond the first tokens, which tell which text the input is."""
-    here = changed[changed["position"] >= kept]
-    both = here.merge(clean[[*PLACE, "nll"]], on=PLACE, suffixes=("", "_clean"), validate="many_to_one")
+def effects(run: RunData) -> pd.DataFrame:
+    """The tokens of changed inputs with `effect`: their nll above that of the same token behind the clean input.
+
+    The first `kept` offsets are left out: there the changed input is the clean one, so that it still tells which of the
+    two texts it is.
+    """
+    changed, clean = run.asked("input:"), run.asked("clean")
+    if changed.empty or clean.empty:
+        return pd.DataFrame()
+    far = changed[changed["position"] >= run.metadata["kept"]]
+    both: pd.DataFrame = far.merge(clean[[*TOKEN, "nll"]], on=TOKEN, suffixes=("", "_clean"), validate="many_to_one")
     both["effect"] = both["nll"] - both["nll_clean"]
-    for (cycle, condition, direction), rows in both.groupby(["cycle", "condition", "direction"], observed=True):
-        yield Row(
-            cycle, "input_effect", rows["effect"].mean(), direction=str(direction), condition=str(condition)
-        )
-
-
-def edits(rows: pd.DataFrame) -> Iterator[Row]:
-    """At tokens that differ between input and stored text: which of the two is the answer?"""
-    for (cycle, direction), own in rows[rows["alternative"] >= 0].groupby(["cycle", "direction"], observed=True):
-        follows, stored = own["alternative_correct"].astype(bool), own["correct"].astype(bool)
-        for name, hits in (("follow", follows), ("store", stored), ("other", ~(follows | stored))):
-            low, high = wilson(int(hits.sum()), len(hits))
-            yield Row(
-                cycle,
-                f"{name}_share",
-                hits.mean(),
-                low,
-                high,
-                direction=str(direction),
-                condition="input:edited",
-            )
+    return both
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:

@@ -8,26 +8,26 @@ the rest, by the error on held-out tokens (p at cycle 0, q at cycle c, both cent
     rest²          = ||q − pQ||²_F / ||p||²_F
     rotation_share = 1 − rest² / drift²
 
-All three count all D dimensions. A rotation gives rest = 0 and share = 1. Growth, shrinking, new directions, noise stay
-in the rest. Without drift there is nothing to split: the share is NaN. A Q that turns what did not turn makes the error
-larger than the drift was: the share is then below 0. A shift of the mean is neither; it is told apart.
+All three count all D dimensions. A rotation gives rest = 0 and share = 1. Growth, shrinking, new directions and noise
+stay in the rest. Without drift there is nothing to split: the share is NaN. A Q that turns what did not turn makes the
+error larger than the drift was: the share is then below 0. A shift of the mean is neither; it is told apart.
 
-Why not the fitted tokens. Let Y = X + E with noise of variance σ² and let sᵢ be the variances of X along its principal
-axes. To first order the best Q on n tokens is I + A with A antisymmetric, Aᵢⱼ = (Nᵢⱼ − Nⱼᵢ) / (n(sᵢ + sⱼ)), N = XᵀE,
-so Var Aᵢⱼ = σ² / (n(sᵢ + sⱼ)). On the fitted tokens it removes Σᵢ<ⱼ n(sᵢ + sⱼ) Var Aᵢⱼ = σ² D(D − 1)/2 of the nDσ² there is:
-a share of (D − 1)/2n, 21 % of pure noise at n = 600, D = 256. On m other tokens it adds Σᵢ≠ⱼ m sᵢ Var Aᵢⱼ, the same
-share with the opposite sign. In k dimensions it is k(k − 1)/2nD: a fit in k ≤ n/20 principal components errs by at most
-2.5 % of the noise in them.
+Why not the tokens of the fit. Let Y = X + E with noise of variance σ², and let sᵢ be the variances of X along its
+principal axes. To first order the best Q on n tokens is I + A, A antisymmetric, Aᵢⱼ = (Nᵢⱼ − Nⱼᵢ) / (n(sᵢ + sⱼ)) with
+N = XᵀE, so Var Aᵢⱼ = σ² / (n(sᵢ + sⱼ)). On the tokens of the fit it removes Σᵢ<ⱼ n(sᵢ + sⱼ) Var Aᵢⱼ = σ² D(D − 1)/2 of
+the nDσ² that are there: a share of (D − 1)/2n, 21 % of pure noise at n = 600, D = 256. On m other tokens it adds
+Σᵢ≠ⱼ m sᵢ Var Aᵢⱼ, the same share with the opposite sign. A fit in k principal components has the same error with k in
+the place of D: with k ≤ n/20 it is at most 2.5 % of the noise in them.
 
-Why k is chosen and not set to n/20. If Q may turn k components only and k < D, a rotation of everything is explained
-only as far as these reach, which would make the positive control fail wherever texts are short; if it turns all D, noise
-costs (D − 1)/2n. So Q turns the first k principal components of both clouds taken together and leaves the others
-alone, and k, from 0 (no rotation) to D (all), is the one that predicts best *within the tokens of the fit*: they are cut into
-folds, and each fold's validation tokens are of types that its fit has not seen. The held-out tokens take no part. A
-rotation then gets k = D and the share 1; noise gets k = 0 or a few components, and a share within 2 % of 0.
+Why k is chosen and not set to n/20. Where k < D, a rotation of everything is explained only as far as the k components
+reach: the positive control, a rotation that must give 1, would fail wherever texts are short. With k = D, noise costs
+(D − 1)/2n. So Q turns the first k principal components of both clouds taken together and leaves the others as they
+are, and k, from 0 (no rotation) to D (all), is the one that predicts best *among the tokens of the fit*: they are cut
+into folds, and the tokens that validate a fold are of types that its fit has not seen. The held-out tokens take no
+part. A rotation then gets k = D and share 1; noise gets few components or none, and a share within 2 % of 0.
 
-Token types, not tokens, are held out: in the first layers every occurrence of a type drifts in much the same way, so the
-noise of one that was fitted is known for the next, and held-out would not be held out.
+Token types, not tokens, are held out: in the first layers all occurrences of a type drift alike, so whoever has fitted
+one has seen the others, and what is called held-out would not be.
 """
 
 from __future__ import annotations
@@ -124,9 +124,17 @@ def candidates(width: int) -> list[int]:
 def nearest_rotation(c_DD: Floats) -> Floats:
     """The orthogonal matrix UVᵀ nearest to C = USVᵀ; a trace of I decides where C says nothing."""
     u, _, v = np.linalg.svd(c_DD + 1e-9 * np.linalg.norm(c_DD) * np.eye(len(c_DD)))
-    return u @ v
+    rotation: Floats = u @ v
+    return rotation
+
+
+def relative_norm(x_ND: Floats, y_ND: Floats) -> float:
+    """||X|| / ||Y|| of the centred matrices; NaN where Y does not vary."""
+    norm = float(np.linalg.norm(centred(y_ND)))
+    return float(np.linalg.norm(centred(x_ND))) / norm if norm > 0 else nan
 
 
 def centred(x_ND: Floats) -> Floats:
     """The vectors without their mean."""
-    return x_ND - x_ND.mean(axis=0)
+    without_mean: Floats = x_ND - x_ND.mean(axis=0)
+    return without_mean

@@ -28,17 +28,10 @@ def measure(run: RunData) -> Iterator[Row]:
     """Rows of runs that carry a state; no row for others. Pass n of a direction is cycle n of the log."""
     if "state_change" not in run.log or run.log["state_change"].isna().all():
         return
-    for line in thinned(run.log, "state_change", by=()).itertuples(index=False):
+    for line in thinned(run.log, "state_change", by_direction=False):
         yield Row(line.cycle, "state_change", line.mean, line.low, line.high)
     passes = run.log.sort_values("cycle", kind="stable")
-    first = passes.groupby(passes["direction"].astype(str))["loss"].first()
-    for line in thinned(passes, "loss").itertuples(index=False):
-        start = first[line.direction]
-        yield Row(
-            line.cycle,
-            "loss_since_first_pass",
-            line.mean - start,
-            line.low - start,
-            line.high - start,
-            direction=line.direction,
-        )
+    first = passes.groupby(passes["direction"].astype(str))["loss"].first().to_dict()
+    for line in thinned(passes, "loss"):
+        mean, low, high = (value - first[line.direction] for value in line[2:])
+        yield Row(line.cycle, "loss_since_first_pass", mean, low, high, direction=line.direction)

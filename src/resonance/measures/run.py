@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -50,6 +51,14 @@ class RunData:
         """One row per cycle, condition, direction, window and target position; `nll` as float64 (nat)."""
         table = _joined(self.evaluation_files)
         return table.astype({"nll": "float64"}) if len(table) else table
+
+    def asked(self, *conditions: str) -> pd.DataFrame:
+        """The evaluations of these conditions; one that ends with `:` stands for all that start so."""
+        if self.evaluations.empty:
+            return self.evaluations
+        words = self.evaluations["condition"].astype(str)
+        chosen = [words.str.startswith(word) if word.endswith(":") else words == word for word in conditions]
+        return self.evaluations[np.logical_or.reduce(chosen)]
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
@@ -99,4 +108,5 @@ def _joined(paths: tuple[Path, ...]) -> pd.DataFrame:
         seen |= cycles
     if not tables:
         return pd.DataFrame()
-    return pa.concat_tables(tables, promote_options="default").unify_dictionaries().to_pandas()
+    whole: pd.DataFrame = pa.concat_tables(tables, promote_options="default").unify_dictionaries().to_pandas()
+    return whole

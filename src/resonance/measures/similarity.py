@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from hashlib import sha256
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resonance.measures.cka import alignment, centred_gram, null_alignments
 from resonance.measures.heldout import folds, parts
-from resonance.measures.procrustes import Split, centred, split_drift
+from resonance.measures.linked import Link, one_to_one, pooled
+from resonance.measures.procrustes import centred, relative_norm, split_drift
 from resonance.measures.run import RunData
 from resonance.measures.table import Definition, Row
-from resonance.measures.vectors import Floats, Tokens
+from resonance.measures.vectors import Floats, Moment, Tokens
 
 PERMUTATIONS = 20
 MOST_TOKENS = 1024
@@ -44,7 +45,7 @@ MEASURES: dict[str, Definition] = {
     },
     "drift": {
         "unit": "share of the norm at cycle 0",
-        "formula": "||q - p|| / ||p||, p and q the centred held-out vectors at cycle 0 and c",
+        "formula": "||q - p|| / ||p||, p and q the centred vectors at cycle 0 and c: of the pair, and of held-out tokens",
         "source": PROCRUSTES,
     },
     "rotation_share": {
@@ -75,67 +76,101 @@ MEASURES: dict[str, Definition] = {
 }
 
 
+Key = tuple[object, ...]
+"""What a random draw belongs to: run, cycle, layer, ..."""
+
+
 def measure(run: RunData) -> Iterator[Row]:
-    """Rows per layer and cycle. Comparisons with cycle 0 start at the first mark after it."""
-    snapshots = run.snapshots
-    links = one_to_one(snapshots.links)
-    for layer in snapshots.layers:
-        start: Start | None = None
-        for cycle in snapshots.cycles:
-            now = thinned(snapshots.read(cycle, layer))
+    """Rows per cycle and layer. Comparisons with cycle 0 start at the first mark after it."""
+    snapshots, links = run.snapshots, one_to_one(run.snapshots.links)
+    start: Moment | None = None
+    for cycle in snapshots.cycles:
+        moment = snapshots.at(cycle)
+        for layer in snapshots.layers:
+            now = moment.layer(layer)
             rows = list(between_texts(now, links)) if len(links) >= LEAST_LINKS else []
-            if cycle == 0:
-                start = Start(now)
-            elif start is not None:
-                if not start.tokens.same_places(now):
+            if start is not None:
+                before = start.layer(layer)
+                if not before.same_places(now):
                     raise ValueError(f"layer {layer}: cycles 0 and {cycle} hold vectors of different places")
                 key = (*vars(run.identity).values(), cycle, layer)
-                rows += [*start.alike(now, key), *start.split(now, key)]
+                rows += [*alike(before, now, key), *split(before, now, key)]
             yield from (row._replace(cycle=cycle, layer=layer) for row in rows)
+        if cycle == 0:
+            start = moment
 
 
-class Start:
-    """The vectors of one layer at cycle 0, with what every comparison needs of them. Rows leave cycle and layer open."""
-
-    def __init__(self, tokens: Tokens) -> None:
-        self.tokens = tokens
-        places = sorted(set(zip(tokens.direction.tolist(), tokens.side.tolist(), strict=True)) )
-        self.masks = {
-            (direction, side): (tokens.direction == direction) & (tokens.side == side)
-            for direction, side in places
-            if direction != "probe"
-        }
-        self.grams = {place: centred_gram(tokens.vectors[mask]) for place, mask in self.masks.items() if mask.sum() > 3}
-        self.parts = parts(tokens)
-
-    def alike(self, now: Tokens, key: Sequence[object]) -> Iterator[Row]:
-        """CKA with cycle 0 per direction and side, and its null."""
-        for (direction, side), gram in self.grams.items():
-            later = centred_gram(now.vectors[self.masks[direction, side]])
+def alike(before: Tokens, now: Tokens, key: Key) -> Iterator[Row]:
+    """CKA with cycle 0 per direction and side, and its null. Here and below rows leave cycle and layer open."""
+    for direction in np.unique(before.direction[before.direction != "probe"].astype(str)).tolist():
+        for side in ("input", "target"):
+            places = np.flatnonzero((before.direction == direction) & (before.side == side))
+            if len(places) < 4:
+                continue
+            places = evenly(places, MOST_TOKENS)
+            first, later = centred_gram(before.vectors[places]), centred_gram(now.vectors[places])
             draws = generator("cka_null", *key, direction, side)
-            orders = (draws.permutation(len(gram)) for _ in range(PERMUTATIONS))
-            yield Row(0, "cka", alignment(gram, later), direction=direction, condition=side)
-            yield null_row("cka_null", null_alignments(gram, later, orders), direction, side)
-
-    def split(self, now: Tokens, key: Sequence[object]) -> Iterator[Row]:
-        """The drift from cycle 0 as rotation and rest, and the same for noise; condition: what was held out."""
-        if self.parts is None:
-            return
-        held_out, fit, judges = self.parts
-        before, noise = self.tokens.vectors, generator("rotation_share_null", *key)
-        inner = folds(self.tokens.take(fit))
-
-        def split(later: Floats) -> Split:
-            return split_drift(before[fit], later[fit], before[judges], later[judges], inner)
-
-        found = split(now.vectors)
-        for name in ("drift", "rotation_share", "rest", "shift", "rotation_components"):
-            value = found.components if name == "rotation_components" else getattr(found, name)
-            yield Row(0, name, float(value), condition=held_out)
-        if not np.isnan(found.rotation_share):
-            null = before + noise_like(now.vectors - before, fit, judges, noise)
-            yield Row(0, "rotation_share_null", split(null).rotation_share, condition=held_out)
+            orders = (draws.permutation(len(places)) for _ in range(PERMUTATIONS))
+            yield Row(0, "cka", alignment(first, later), direction=direction, condition=side)
+            yield null_row("cka_null", null_alignments(first, later, orders), direction, side)
 
 
-def noise_like(moves_ND: Floats, *rest: object) -> Floats:
-    raise NotImplementedError
+def split(before: Tokens, now: Tokens, key: Key) -> Iterator[Row]:
+    """The drift from cycle 0 as rotation and rest, and the same for noise; condition: what was held out.
+
+    The drift alone also for the pair itself: the embeddings of tokens that never occur in it need not move at all.
+    """
+    old, moves = before.vectors, now.vectors - before.vectors
+    pair = np.isin(before.text, ("1", "2"))
+    yield Row(0, "drift", relative_norm(moves[pair], old[pair]), condition="pair")
+    chosen = parts(before)
+    if chosen is None:
+        return
+    held_out, fit, judges = chosen
+    inner = folds(before.take(fit))
+    found = split_drift(old[fit], now.vectors[fit], old[judges], now.vectors[judges], inner)
+    yield Row(0, "drift", found.drift, condition=held_out)
+    yield Row(0, "rotation_share", found.rotation_share, condition=held_out)
+    yield Row(0, "rest", found.rest, condition=held_out)
+    yield Row(0, "shift", found.shift, condition=held_out)
+    if not np.isnan(found.rotation_share):
+        yield Row(0, "rotation_components", float(found.components), condition=held_out)
+        draws = generator("rotation_share_null", *key)
+        fit_noise, judge_noise = noise_like(moves[fit], draws), noise_like(moves[judges], draws)
+        null = split_drift(old[fit], old[fit] + fit_noise, old[judges], old[judges] + judge_noise, inner)
+        yield Row(0, "rotation_share_null", null.rotation_share, condition=held_out)
+
+
+def noise_like(moves_ND: Floats, draws: np.random.Generator) -> Floats:
+    """Isotropic noise [n, D] with the norm of these moves, both without their means."""
+    noise = centred(draws.standard_normal(moves_ND.shape))
+    return noise * (np.linalg.norm(centred(moves_ND)) / np.linalg.norm(noise))
+
+
+def between_texts(now: Tokens, links: list[Link]) -> Iterator[Row]:
+    """CKA of linked segments. In 1>1 and 2>2 nothing of the other text is in sight; condition: the side."""
+    article, meta = zip(*links, strict=True)
+    for side in ("input", "target"):
+        first, second = now.where("1>1", side), now.where("2>2", side)
+        if len(first) and len(second):
+            a, b = centred_gram(pooled(first, article)), centred_gram(pooled(second, meta))
+            shifts = (np.roll(np.arange(len(links)), shift) for shift in range(1, len(links)))
+            yield Row(0, "cka_texts", alignment(a, b), condition=side)
+            yield null_row("cka_texts_null", null_alignments(a, b, shifts), None, side)
+
+
+def null_row(name: str, values: Floats, direction: str | None, condition: str) -> Row:
+    """Mean and central 95 % of what a measure is by chance."""
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Row(0, name, float(values.mean()), float(low), float(high), direction=direction, condition=condition)
+
+
+def evenly(places: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """At most so many of the places, evenly spaced."""
+    return places if len(places) <= most else places[np.linspace(0, len(places) - 1, most).astype(int)]
+
+
+def generator(*key: object) -> np.random.Generator:
+    """A generator of its own for every key, the same on every machine."""
+    digest = sha256("\0".join(map(str, key)).encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

@@ -90,7 +90,11 @@ def write_family(path: str | Path, name: str, run: RunData, made_by: Mapping[str
     """Measure one family of one run and write its table; `made_by` is what else the file should say of itself."""
     family = load_family(name)
     rows = list(family.measure(run))
-    about = {"kind": "measures", "family": name, "measures": definitions(family.MEASURES, (row.measure for row in rows))}
+    about = {
+        "kind": "measures",
+        "family": name,
+        "measures": definitions(family.MEASURES, (row.measure for row in rows)),
+    }
     write_table(path, as_table(run.identity, rows), {**(made_by or {}), **about})
 
 

@@ -1,4 +1,4 @@
-"""Hidden states of a run, read from its snapshots a cycle and layer at a time, so that memory stays small."""
+"""Hidden states of a run, read from its snapshots a cycle at a time, so that memory does not grow with the run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -36,6 +37,7 @@ class Tokens:
     vectors: Floats
 
     def __len__(self) -> int:
+        """n."""
         return len(self.token)
 
     def where(self, direction: str | None = None, side: str | None = None, text: str | None = None) -> Tokens:
@@ -54,6 +56,26 @@ class Tokens:
         """Whether row i is the same token at the same place in both."""
         names = (*PLACE, "token")
         return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The hidden states of every layer at one cycle.
+
+    rows: per layer, the rows of `table` in the order of PLACE.
+    """
+
+    table: pa.Table
+    vectors: NDArray[np.float32]
+    rows: dict[int, NDArray[np.intp]]
+
+    def layer(self, layer: int) -> Tokens:
+        """The tokens of one layer."""
+        rows = self.rows[layer]
+        names = (*PLACE, "token", "segment")
+        return Tokens(
+            **{name: self.table[name].to_numpy()[rows] for name in names}, vectors=self.vectors[rows].astype(np.float64)
+        )
 
 
 @dataclass(frozen=True)
@@ -89,21 +111,12 @@ class Snapshots:
         """The cycles, ascending."""
         return tuple(self.files)
 
-    def read(self, cycle: int, layer: int) -> Tokens:
-        """All vectors of one cycle and layer."""
-        chosen = [("cycle", "==", cycle), ("layer", "==", layer)]
-        columns = [*PLACE, "token", "segment", "vector"]
-        table = pq.read_table(self.files[cycle], columns=columns, filters=chosen, partitioning=None)
-        vectors = table["vector"].combine_chunks().flatten().to_numpy().astype(np.float64)
-        tokens = Tokens(
-            **{name: np.asarray(table[name].cast("string").to_pylist(), dtype=str) for name in PLACE[:3]},
-            **{name: table[name].to_numpy() for name in (*PLACE[3:], "token", "segment")},
-            vectors=vectors.reshape(len(table), -1),
-        )
-        return tokens.take(np.lexsort([getattr(tokens, name) for name in reversed(PLACE)]))
-
-    def matrix(
-        self, cycle: int, layer: int, direction: str | None = None, side: str | None = None, text: str | None = None
-    ) -> Floats:
-        """The vectors [n, D] of one selection; the same rows at every cycle."""
-        return self.read(cycle, layer).where(direction, side, text).vectors
+    def at(self, cycle: int) -> Moment:
+        """Read one cycle; of a file only the row groups that hold it, and each vector once for all layers."""
+        columns = ["layer", *PLACE, "token", "segment", "vector"]
+        table = pq.read_table(self.files[cycle], columns=columns, filters=[("cycle", "==", cycle)], partitioning=None)
+        vectors = table["vector"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+        table = table.drop_columns("vector").unify_dictionaries()
+        order = table.to_pandas().astype(dict.fromkeys(PLACE[:3], str)).sort_values(["layer", *PLACE])
+        rows = {int(str(layer)): own.index.to_numpy() for layer, own in order.groupby("layer")}
+        return Moment(table, vectors, rows)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from resonance.networks.delta_rule import delta_rule
 from resonance.networks.network import State
 
-DECAY = 0.6066
+DECAY = math.exp(-0.5)
 """The strongest decay of one token is e^-DECAY, about 0.545."""
 
 

@@ -1,4 +1,4 @@
-"""Random numbers that are addressed, not consumed: word c of a stream is a function of (seed, purpose, c) alone.
+"""Random numbers that are addressed, not consumed: word n of a stream is a function of (seed, purpose, n) alone.
 
 The streams are those of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), a block
 cipher of a counter: every block of four 64-bit words can be made without the ones before it.
@@ -15,7 +15,7 @@ WORDS_PER_BLOCK = 4
 
 
 def raw(seed: int, purpose: str, start: int, stop: int) -> NDArray[np.uint64]:
-    """Words start ... stop − 1 of the stream that (seed, purpose) names, each uniform in 0 ... 2^64 − 1.
+    """Words start ... stop − 1, from 0, of the stream that (seed, purpose) names, each uniform in 0 ... 2^64 − 1.
 
     The 128-bit key is the beginning of a hash of both, so that seeds may be of any size and two purposes share nothing.
     """

@@ -1,4 +1,7 @@
-"""Schedules as Parquet: one row per cycle, written and read in parts, so that memory does not grow with the cycles."""
+"""Schedules as Parquet: one row per cycle, written and read in parts, so that memory does not grow with the cycles.
+
+Cycles count from 1. `start` and `stop` count finished cycles: a schedule between them holds cycles start + 1 ... stop.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ _LISTED = 1 << 14
 
 
 def provenance(order: Block, seed: int, windows: int, start: int, stop: int) -> dict[str, Any]:
-    """What a schedule is, as its file says it and as `read_schedule` expects it."""
+    """What the schedule of cycles start + 1 ... stop is, as its file says it and as `read_schedule` expects it."""
     return {
         "kind": "schedule",
         "order": order.model_dump(mode="json"),
@@ -51,16 +54,16 @@ def write_schedule(
     stop: int,
     made_by_extra: dict[str, Any] | None = None,
 ) -> None:
-    """Write cycles start + 1 ... stop of a schedule (cycles count from 1); equal arguments give equal bytes.
+    """Write cycles start + 1 ... stop of a schedule; equal arguments give equal bytes.
 
     Columns: `cycle` int64; `order` dictionary of text, indices packed to the bits they need; `window_1` ... `window_4`
     uint16 where `windows` > 1. `made_by_extra` joins the provenance in the metadata.
 
     Raises:
-        ValueError: where the slice is empty or begins below 0.
+        ValueError: where there is no such cycle, or `start` is below 0.
     """
     if not 0 <= start < stop:
-        raise ValueError(f"no cycles between {start} and {stop}")
+        raise ValueError(f"no cycles {start + 1} to {stop}: they count from 1, and at least one must be written")
     dictionary = pa.array(words(order))
     fields = [pa.field("cycle", pa.int64(), nullable=False)]
     fields += [pa.field("order", pa.dictionary(pa.uint8(), pa.string()), nullable=False)]
@@ -71,7 +74,8 @@ def write_schedule(
         for left in range(start, stop, PART):
             right = min(stop, left + PART)
             chosen = indices(order, seed, left, right)
-            columns = [pa.array(np.arange(left + 1, right + 1)), pa.DictionaryArray.from_arrays(pa.array(chosen), dictionary)]
+            cycles = pa.array(np.arange(left + 1, right + 1))
+            columns = [cycles, pa.DictionaryArray.from_arrays(pa.array(chosen), dictionary)]
             if windows > 1:
                 drawn = window_indices(seed, windows, left, right)
                 columns += [pa.array(np.ascontiguousarray(drawn[:, slot])) for slot in range(SLOTS)]
@@ -87,8 +91,9 @@ def write_schedules(
     made_by_extra: dict[str, Any] | None = None,
     workers: int = 2,
 ) -> list[Path]:
-    """Write the schedule of every chunk of a run, as `<folder>/<end of the chunk>.parquet`.
+    """Write the schedule of every chunk of a run, as `<folder>/<last cycle of the chunk>.parquet`.
 
+    edges: the last cycle of each chunk, ascending, as `chunks.edges` gives them; the first chunk begins with cycle 1.
     Threads are enough: drawing and packing release the interpreter's lock, and share one process's memory.
     """
 
@@ -103,7 +108,11 @@ def write_schedules(
 
 
 class Part(NamedTuple):
-    """Neighbouring cycles: the first one's number, the index of each one's word, the words, the windows [n, 4]."""
+    """n neighbouring cycles.
+
+    first: the number of the first one, from 1. indices [n]: which of `words` each one has. words: those of the order.
+    windows [n, 4]: the window of each slot; None where texts are whole.
+    """
 
     first: int
     indices: Indices
@@ -113,7 +122,10 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule file that was found to be what it says; `read_schedule` makes one."""
+    """A schedule file that was found to be what it says; `read_schedule` makes one.
+
+    start, stop: how many cycles are finished before and after it; it holds cycles start + 1 ... stop.
+    """
 
     path: Path
     made_by: dict[str, Any]
@@ -121,15 +133,18 @@ class Schedule:
     stop: int
 
     def parts(self, start: int | None = None) -> Iterator[Part]:
-        """The cycles from `start` on (default: all), one row group at a time.
+        """The cycles from start + 1 on, one row group at a time; none where `start` is the last cycle.
+
+        start: how many cycles of the run are done already, as in its log and marks; default: those before the file.
 
         Raises:
-            ValueError: where `start` lies outside the file.
+            ValueError: where the file neither holds cycle start + 1 nor ends with cycle `start`.
             UserError: where a page does not have the checksum it was written with.
         """
         start = self.start if start is None else start
         if not self.start <= start <= self.stop:
-            raise ValueError(f"cycle {start} is outside {self.path}, which holds {self.start} to {self.stop - 1}")
+            held = f"{self.path}, which holds cycles {self.start + 1} to {self.stop}"
+            raise ValueError(f"cycle {start + 1}, the one after {start}, is outside {held}")
         columns = ["order", *_WINDOW_COLUMNS] if self.made_by["windows"] > 1 else ["order"]
         with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
             left = self.start
@@ -144,14 +159,17 @@ class Schedule:
                 left = right
 
     def slots(self, start: int | None = None) -> Iterator[tuple[int, tuple[str, ...], tuple[int, ...]]]:
-        """(cycle, its four directions, their four windows) from `start` on; windows are 0 where texts are whole."""
+        """(cycle, its four directions, their four windows) for cycles start + 1, start + 2, ...; see `parts`.
+
+        The number of the cycle is that of the file's column; windows are 0 where texts are whole.
+        """
         for part in self.parts(start):
             directions = [tuple(word.split()) for word in part.words]
             for left in range(0, len(part.indices), _LISTED):
                 listed = slice(left, left + _LISTED)
                 chosen = part.indices[listed].tolist()
                 drawn = repeat(_NO_WINDOWS) if part.windows is None else map(tuple, part.windows[listed].tolist())
-                for cycle, (index, of_slots) in enumerate(zip(chosen, drawn, strict=False), part.first + left + 1):
+                for cycle, (index, of_slots) in enumerate(zip(chosen, drawn, strict=False), part.first + left):
                     yield cycle, directions[index], of_slots
 
 
@@ -181,7 +199,7 @@ def read_schedule(path: str | Path, expected: dict[str, Any] | None = None) -> S
 def slots(
     path: str | Path, start: int | None = None, expected: dict[str, Any] | None = None
 ) -> Iterator[tuple[int, tuple[str, ...], tuple[int, ...]]]:
-    """Read a schedule file cycle by cycle, from cycle `start` on; see `Schedule.slots`."""
+    """Read a schedule file cycle by cycle, from cycle start + 1 on; see `Schedule.slots`."""
     return read_schedule(path, expected).slots(start)
 
 
@@ -197,13 +215,13 @@ def _encoding(columns: list[str]) -> dict[str, Any]:
 
 
 def _part(table: pa.Table, left: int, start: int) -> Part:
-    """A row group that begins with cycle `left`, from cycle `start` on."""
+    """From a row group that begins with cycle left + 1, the cycles from start + 1 on."""
     table = table.slice(start - left)
     order = table.column("order").combine_chunks()
     windows = None
     if table.num_columns > 1:
         windows = np.column_stack([table.column(column).to_numpy() for column in _WINDOW_COLUMNS])
-    return Part(start, order.indices.to_numpy().astype(np.uint8), tuple(order.dictionary.to_pylist()), windows)
+    return Part(start + 1, order.indices.to_numpy().astype(np.uint8), tuple(order.dictionary.to_pylist()), windows)
 
 
 def _damaged(path: Path) -> UserError:

@@ -2,6 +2,9 @@
 
 An order has at most 256 words, such as `1>2 1>1 2>1 2>2`, and gives each cycle the index of one. That index depends on
 the order's settings, the seed and the cycle only: any slice made alone equals that slice of the whole.
+
+Cycles count from 1, but the functions here take a counter from 0, as a stream of random numbers does: cycle c has
+counter c − 1, so that counters start ... stop − 1 are cycles start + 1 ... stop.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ _AT_ONCE = 1 << 17
 
 
 class Plan(NamedTuple):
-    """An order made ready: its words, and the indices into them of cycles start ... stop − 1 as (seed, start, stop)."""
+    """An order made ready: its words, and the indices into them of cycles start + 1 ... stop as (seed, start, stop)."""
 
     words: tuple[str, ...]
     draw: Callable[[int, int, int], NDArray[np.integer]]
@@ -53,7 +56,7 @@ def words(order: Block) -> list[str]:
 
 
 def indices(order: Block, seed: int, start: int, stop: int) -> Indices:
-    """For each of the cycles start ... stop − 1, which of `words(order)` it has; uint8 [stop − start]."""
+    """For each of the cycles start + 1 ... stop, which of `words(order)` it has; uint8 [stop − start]."""
     draw = plan(order).draw
     chosen = np.empty(stop - start, dtype=np.uint8)
     for left in range(start, stop, _AT_ONCE):
@@ -63,9 +66,9 @@ def indices(order: Block, seed: int, start: int, stop: int) -> Indices:
 
 
 def window_indices(seed: int, windows: int, start: int, stop: int) -> NDArray[np.uint16]:
-    """The window of each slot, uniform in 0 ... windows − 1 and independent of the order; uint16 [stop − start, 4].
+    """The window of each slot of cycles start + 1 ... stop, uniform in 0 ... windows − 1; uint16 [stop − start, 4].
 
-    Slot s of cycle c has word 4c + s of its stream.
+    Independent of the order. Column s (0 ... 3) of the cycle with counter n has word 4n + s of a stream of its own.
     """
     drawn = np.empty((stop - start, SLOTS), dtype=np.uint16)
     for left in range(start, stop, _AT_ONCE):
@@ -120,7 +123,7 @@ def one_direction(order: OneDirection) -> Plan:
 
 @plan.register
 def rotating(_order: Rotating) -> Plan:
-    """Cycle c begins with direction c mod 4 and goes on around; no seed enters."""
+    """Cycle 1 has DIRECTIONS, and each next one begins a direction further around; no seed enters."""
     rotated = tuple(_word(DIRECTIONS[turn:] + DIRECTIONS[:turn]) for turn in range(SLOTS))
 
     def draw(_seed: int, start: int, stop: int) -> NDArray[np.integer]:
@@ -131,7 +134,10 @@ def rotating(_order: Rotating) -> Plan:
 
 @plan.register
 def blocked(order: Blocked) -> Plan:
-    """Blocks of one direction; every four blocks hold each direction once, permuted by one word of the stream."""
+    """Cycles 1 ... length have one direction, as has each next block; every four blocks hold each once.
+
+    The word of the stream with the number of the four, from 0, permutes them.
+    """
     alone = tuple(_word([direction] * SLOTS) for direction in DIRECTIONS)
     permuted = np.array(list(permutations(range(SLOTS))), dtype=np.uint8)
 
@@ -167,7 +173,7 @@ def weighted(order: Weighted) -> Plan:
 
 
 def _uniform(purpose: str, among: tuple[str, ...]) -> Plan:
-    """Cycle c has one of the words with equal chances, by word c of the stream."""
+    """Every cycle has one of the words with equal chances, by the word of the stream that its counter names."""
 
     def draw(seed: int, start: int, stop: int) -> NDArray[np.integer]:
         return below(len(among), raw(seed, purpose, start, stop))

@@ -42,10 +42,10 @@ def hub_tokenizer(settings: params.Hub) -> HubTokenizer:
             settings.path, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
     except (OSError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split()).split(". ")[0]
         raise UserError(
-            f"The tokenizer of network.hub.path {settings.path!r} cannot be loaded "
-            f"({' '.join(str(error).split()).split('. ')[0]}); give a folder with tokenizer.json, or a repository and a network "
-            "connection."
+            f"The tokenizer of network.hub.path {settings.path!r} cannot be loaded ({reason}); "
+            "give a folder with tokenizer.json, or a repository and a network connection."
         ) from None
     return HubTokenizer(tokenizer, settings.path)
 

@@ -3,10 +3,10 @@
 Every direction joins window w of one text with window w of a text (the same or the other), so a sequence is at most
 twice the longest window plus the markers: each window may hold `limit = (context - markers) // 2` tokens.
 
-How the cuts are found: each text alone is cut as evenly as its borders allow; then a dynamic programme over the borders
-near those cuts (REACH on either side) chooses both texts' cuts together. Its score is the number of links whose two
-segments begin in the same window, and among equals the most even lengths. With B = 2 REACH + 1 borders per cut it takes
-W · B⁴ steps, whatever the length of the texts.
+How the cuts are found: the longer text is cut as evenly as its borders allow, the other one where most links stay on
+the same side of each cut (evenly, where there are no links). Then a dynamic programme over the borders near those cuts
+(REACH on either side) chooses both texts' cuts together. Its score is the number of links whose two segments begin in
+the same window, and among equals the most even lengths. With B = 2 REACH + 1 borders per cut it takes W · B⁴ steps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from resonance.text.segments import SIDES
 from resonance.text.tokenizer import Encoded
 
 REACH = 6
-"""Borders before and after the even cut that the programme tries."""
+"""Borders before and after a first cut that the programme tries."""
 
 Cuts = NDArray[np.int64]
 """Token positions where windows begin, then the number of tokens: W + 1 numbers."""
@@ -95,9 +95,10 @@ def _fewest(borders: Borders, longest: int) -> int:
 
 
 class Side(NamedTuple):
-    """One text before the choice: for every cut 0 ... W, which borders (by index) are tried, and how uneven it is."""
+    """One text before the choice: for every cut 0 ... W a first border (by index), and those that are tried."""
 
     borders: Borders
+    path: list[int]
     tried: list[NDArray[np.int64]]
     longest: int
 
@@ -109,23 +110,44 @@ class Side(NamedTuple):
         return np.where(allowed, ((length - even) / self.longest) ** 2, np.inf)
 
 
-def _side(borders: Borders, count: int, longest: int) -> Side:
-    """The most even cuts of one text alone, and the borders around them through which a whole cut can still pass."""
+def _side(borders: Borders, count: int, longest: int, wished: NDArray[np.int64] | NDArray[np.float64]) -> Side:
+    """First cuts as near to the wished ones (tokens, [W + 1]) as can be, and the borders around them.
+
+    Every border tried lies on some cut of the whole text into `count` windows, none of them empty or too long.
+    """
     last = len(borders) - 1
     ahead = _furthest(borders, longest)
     behind = _furthest(borders[-1] - borders[::-1], longest)
-    # cut w: reachable from the start with w windows, and the end from it with W - w, none of them empty
+    # cut w: reachable from the start with w windows, and the end from it with W - w
     high = [min(ahead[min(cut, len(ahead) - 1)], last - (count - cut)) for cut in range(count + 1)]
     low = [max(last - behind[min(count - cut, len(behind) - 1)], cut) for cut in range(count + 1)]
     path = [0]
     for cut in range(1, count + 1):
         furthest = int(np.searchsorted(borders, borders[path[-1]] + longest, side="right")) - 1
         choice = np.arange(max(low[cut], path[-1] + 1), min(high[cut], furthest) + 1)
-        path.append(int(choice[np.argmin(np.abs(borders[choice] - borders[-1] * cut / count))]))
+        path.append(int(choice[np.argmin(np.abs(borders[choice] - wished[cut]))]))
     tried = [
         np.arange(max(low[cut], path[cut] - REACH), min(high[cut], path[cut] + REACH) + 1) for cut in range(count + 1)
     ]
-    return Side(borders, tried, longest)
+    return Side(borders, path, tried, longest)
+
+
+def _even(borders: Borders, count: int) -> NDArray[np.float64]:
+    return np.linspace(0, borders[-1], count + 1)
+
+
+def _matching(side: Side, borders: Borders, links: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For every first cut of one text the border of the other with most links on the same side of both.
+
+    links: [N, 2], the text that is cut first. Among equals the border nearest to an even cut.
+    """
+    count = len(side.path) - 1
+    wished = []
+    for cut, even in zip(side.borders[side.path], _even(borders, count), strict=True):
+        before, after = np.sort(links[links[:, 0] < cut, 1]), np.sort(links[links[:, 0] >= cut, 1])
+        agree = np.searchsorted(before, borders) + len(after) - np.searchsorted(after, borders)
+        wished.append(borders[np.lexsort((np.abs(borders - even), -agree))[0]])
+    return np.array(wished)
 
 
 def best_cuts(
@@ -135,7 +157,11 @@ def best_cuts(
 
     links: [N, 2] tokens at which linked segments begin. `count` windows must be possible for each text.
     """
-    one, two = _side(borders_1, count, longest), _side(borders_2, count, longest)
+    if borders_1[-1] < borders_2[-1]:
+        cuts_2, cuts_1 = best_cuts(borders_2, borders_1, count, longest, links[:, ::-1])
+        return cuts_1, cuts_2
+    one = _side(borders_1, count, longest, _even(borders_1, count))
+    two = _side(borders_2, count, longest, _matching(one, borders_2, links))
     score = np.zeros((1, 1))
     came_from = []
     for cut in range(1, count + 1):

@@ -1,0 +1,147 @@
+"""How far each layer has moved from cycle 0: the part that is one rotation of the whole space, and the rest."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+from resonance.figures.cycles import short
+from resonance.figures.notice import notice
+from resonance.figures.rows import Tables, describe, learners, rows
+from resonance.figures.sheet import MARGIN, Sheet, of, sheet, shortened, text_width
+from resonance.figures.style import GREY, RC, TEXT, WIDTH, styled
+
+DRIFT, REST, SHARE, NULL = "drift", "rest", "rotation_share", "rotation_share_null"
+
+
+KINDS = ("rotation", "rest")
+FRAME = 0.33
+"""Inches of a panel's width that the names of the layers take."""
+
+
+class Maps(NamedTuple):
+    """Layers (index) × cycles (columns) of one learner, means over seeds, in shares of the norm at cycle 0."""
+
+    rotation: pd.DataFrame
+    rest: pd.DataFrame
+
+
+@styled
+def draw(tables: Tables) -> Figure:
+    """Two maps per learner, layer × cycle: the drift that a rotation explains, and the drift that none explains.
+
+    drift² = rotation² + rest², all in shares of the norm of the states at cycle 0, on held-out tokens; so both maps
+    have one unit and one colour scale. Where a rotation predicts worse than none, its part is drawn as 0.
+
+    Args:
+        tables: family `similarity`, measures `drift` and `rest` per layer and cycle; `rotation_share` and
+            `rotation_share_null` for the headline.
+    """
+    table = rows(tables, "similarity", measure=[DRIFT, REST, SHARE, NULL])
+    maps = {name: split(table[table["learner"] == name]) for name in learners(table)}
+    maps = {name: own for name, own in maps.items() if own.rest.size}
+    if not maps:
+        why = f"the table similarity holds no {DRIFT} and {REST} after cycle 0."
+        return notice("Drift since cycle 0", why)
+    columns = 2 if len(maps) <= 4 else 4
+    page = sheet(
+        [panel_title(name, kind, columns) for name in maps for kind in KINDS],
+        title=headline(table, last_shares(table)),
+        subtitle=describe(table, spread=False) + " · held-out tokens",
+        strip=0.45,
+        columns=columns,
+        height=1.5 if columns == 2 else 1.3,
+        share=False,
+        frame=FRAME,
+    )
+    greatest = max(float(part.to_numpy(float).max()) for own in maps.values() for part in own)
+    norm = PowerNorm(0.5, vmin=0, vmax=greatest or 1.0)
+    for place, axes in enumerate(page.panels):
+        own = list(maps.values())[place // 2]
+        _map(axes, own[place % 2], norm, most=6 if columns == 2 else 3)
+    _scale(page, norm)
+    page.label("cycle (one column per snapshot)", "layer (0 = embedding)")
+    return page.figure
+
+
+def panel_title(name: str, kind: str, columns: int) -> str:
+    """`gpt: rotation`; of a long name as much as there is room for, so that the kind always stands there."""
+    room = WIDTH / columns - FRAME - text_width(f": {kind}", RC["axes.titlesize"], "bold")
+    return f"{shortened(name, room, RC['axes.titlesize'], 'bold')}: {kind}"
+
+
+def _scale(page: Sheet, norm: PowerNorm) -> None:
+    """The colour scale, in the strip above the panels."""
+    left, bottom, _, height = page.strip
+    middle = bottom + 0.62 * height
+    says = "share of the norm at cycle 0 (square-root scale):"
+    page.figure.text(left + MARGIN / WIDTH, middle, says, size=TEXT, color=GREY, va="center")
+    start = (MARGIN + text_width(says, TEXT) + 0.15) / WIDTH
+    axes = page.figure.add_axes((start, bottom + 0.5 * height, 0.95 - start, 0.24 * height))
+    axes.set_in_layout(False)
+    bar = page.figure.colorbar(ScalarMappable(norm), cax=axes, orientation="horizontal")
+    bar.ax.xaxis.set_major_locator(MaxNLocator(5))
+    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def split(table: pd.DataFrame) -> Maps:
+    """The two maps of one learner: √(drift² − rest²), never below 0, and rest."""
+    both = {
+        measure: table[table["measure"] == measure].pivot_table(
+            index="layer", columns="cycle", values="value", aggfunc="mean"
+        )
+        for measure in (DRIFT, REST)
+    }
+    drift, rest = both[DRIFT].align(both[REST], join="inner")
+    return Maps((drift**2 - rest**2).clip(lower=0) ** 0.5, rest)
+
+
+def last_shares(table: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Per learner, in its last layer at its last cycle: the share that a rotation explains, and the same for noise."""
+    found = {}
+    for name in learners(table):
+        own = table[(table["learner"] == name) & table["measure"].isin([SHARE, NULL])]
+        own = own[own["layer"] == own["layer"].max()]
+        means = own[own["cycle"] == own["cycle"].max()].groupby("measure")["value"].mean()
+        if SHARE in means:
+            found[name] = (float(means[SHARE]), float(means.get(NULL, np.nan)))
+    return found
+
+
+def headline(table: pd.DataFrame, shares: dict[str, tuple[float, float]]) -> str:
+    """How much of the drift of the last layer is a rotation."""
+    last = int(table["cycle"].max())
+    if not shares:
+        return f"Drift of the hidden states since cycle 0, over {last:,} cycles"
+    least, most = (pick(shares, key=lambda name: shares[name][0]) for pick in (min, max))
+    if len(shares) == 1:
+        share, noise = shares[most]
+        beside = "" if np.isnan(noise) else f" (of pure noise: {noise:.0%})"
+        return f"{most}: a rotation explains {share:.0%} of the squared drift of the last layer{beside}"
+    return (
+        f"A rotation explains {of(f'{shares[least][0]:.0%}', least)} to {of(f'{shares[most][0]:.0%}', most)} "
+        "of the squared drift of the last layer"
+    )
+
+
+def _map(axes: Axes, part: pd.DataFrame, norm: PowerNorm, most: int) -> None:
+    """One column per cycle, one row per layer, the first layer at the bottom."""
+    axes.pcolormesh(np.arange(part.shape[1] + 1), np.arange(part.shape[0] + 1), part.to_numpy(float), norm=norm)
+    axes.grid(False)
+    cycles, layers = part.columns.to_numpy(), part.index.to_numpy()
+    stride = -(-len(cycles) // most)
+    # counted from the end, so that the last cycle always has its label
+    places = np.arange(len(cycles) - 1, -1, -stride)[::-1]
+    axes.xaxis.set_major_locator(FixedLocator((places + 0.5).tolist()))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: short(float(cycles[int(place)]))))
+    rows_shown = np.arange(0, len(layers), -(-len(layers) // 7))
+    axes.yaxis.set_major_locator(FixedLocator((rows_shown + 0.5).tolist()))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda place, _: str(layers[int(place)])))
+    axes.tick_params(length=0)

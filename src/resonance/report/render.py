@@ -1,0 +1,129 @@
+"""Write the report: one HTML file with everything in it, the same bytes from the same results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from resonance.figures.captions import CAPTIONS, PAIR, Caption
+from resonance.params import parse
+from resonance.report.final_tables import FamilyTable, family_tables
+from resonance.report.findings import Findings, findings
+from resonance.report.pictures import Picture, picture
+from resonance.report.study import learner_lines, schedule_lines
+from resonance.report.voices import Speaker, speakers
+from resonance.storage import write_text
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure with its caption."""
+
+    kind: str
+    caption: Caption
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """All that was found under one schedule of one pair."""
+
+    schedule: str
+    findings: Findings
+    figures: list[Shown]
+    speakers: list[Speaker]
+    tables: list[FamilyTable]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One pair: its picture, and a chapter per schedule."""
+
+    pair: str
+    figure: Shown | None
+    chapters: list[Chapter]
+
+
+def render(
+    out: str | Path,
+    params: dict[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    figures_dir: str | Path,
+    provenance: Mapping[str, Any],
+    generations: pd.DataFrame,
+) -> None:
+    """Write the report to `out`.
+
+    Args:
+        params: the parameters of the study, as in params.yaml or as dumped from `params.Params`.
+        tables: one tidy table per family, all runs; a family may be missing.
+        figures_dir: where `figures.gallery` has drawn; a figure may be missing.
+        provenance: what the results belong to, shown as it is: name → text, or name → {name → text}. It must hold no
+            time, host or absolute path: the report has the bytes that its inputs give it.
+        generations: learner, pair, schedule, seed, cycle, direction, window, prefix, output, reference; may be empty.
+    """
+    study = parse(params)
+    learners = list(study.learners)
+    folder = Path(figures_dir)
+
+    def chapter(pair: str, schedule: str) -> Chapter:
+        own = {family: _of(table, pair, schedule) for family, table in tables.items()}
+        return Chapter(
+            schedule=schedule,
+            findings=findings(own, learners),
+            figures=_shown(folder, [kind for kind in CAPTIONS if kind != PAIR], pair, schedule),
+            speakers=speakers(_of(generations, pair, schedule), learners) if len(generations) else [],
+            tables=family_tables(own, learners),
+        )
+
+    parts = [
+        Part(pair, next(iter(_shown(folder, [PAIR], pair)), None), [chapter(pair, name) for name in study.schedules])
+        for pair in study.pairs
+    ]
+    page = _environment().get_template("report.html.jinja")
+    text = page.render(
+        study=study,
+        learners=learner_lines(study),
+        schedules=schedule_lines(study),
+        parts=parts,
+        provenance=[(name, _as_text(value)) for name, value in provenance.items()],
+        parameters=yaml.safe_dump(params, sort_keys=False, allow_unicode=True, width=100),
+    )
+    write_text(out, text)
+
+
+def _environment() -> Environment:
+    """Templates of this package: all values escaped, a misspelt name an error."""
+    loader = PackageLoader("resonance.report", "")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source, _, _ = loader.get_source(environment, "report.css")
+    # the only text that is not escaped, and it is this package's own
+    environment.globals["css"] = Markup(source)  # noqa: S704
+    return environment
+
+
+def _of(table: pd.DataFrame, pair: str, schedule: str) -> pd.DataFrame:
+    """The rows of one pair and one schedule."""
+    return table[(table["pair"] == pair) & (table["schedule"] == schedule)]
+
+
+def _shown(folder: Path, kinds: list[str], *which: str) -> list[Shown]:
+    """The figures of these kinds that were drawn."""
+    drawn = [(kind, picture(folder, "-".join((kind, *which)))) for kind in kinds]
+    return [Shown(kind, CAPTIONS[kind], found) for kind, found in drawn if found is not None]
+
+
+def _as_text(value: Any) -> str | list[tuple[str, str]]:
+    """A text, or name and text of each entry."""
+    if isinstance(value, Mapping):
+        return [(str(name), str(inner)) for name, inner in value.items()]
+    return str(value)

@@ -1,0 +1,57 @@
+"""What each network says now, beside what it should say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from resonance.params import DIRECTIONS
+from resonance.report.agreement import Agreement, agreement
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What a learner says in one direction, left alone after `prefix` tokens of the target."""
+
+    direction: str
+    prefix: int
+    agreement: Agreement
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """All that is shown of one learner: its last mark, first seed, first window, shortest prefix."""
+
+    learner: str
+    cycle: int
+    seed: int
+    voices: list[Voice]
+
+    @property
+    def share(self) -> float:
+        """Mean share of words that agree."""
+        return sum(voice.agreement.share for voice in self.voices) / len(self.voices)
+
+
+def speakers(generations: pd.DataFrame, learners: Sequence[str]) -> list[Speaker]:
+    """The learners that have said something, in the order given.
+
+    Args:
+        generations: columns learner, seed, cycle, direction, window, prefix, output, reference, of one pair and schedule.
+    """
+    found = []
+    for name in learners:
+        rows = generations[generations["learner"] == name]
+        for column, pick in (("seed", "min"), ("cycle", "max"), ("window", "min"), ("prefix", "min")):
+            rows = rows[rows[column] == rows[column].agg(pick)]
+        said = {str(row.direction): row for row in rows.itertuples(index=False)}
+        voices = [
+            Voice(direction, int(said[direction].prefix), agreement(said[direction].output, said[direction].reference))
+            for direction in DIRECTIONS
+            if direction in said
+        ]
+        if voices:
+            found.append(Speaker(name, int(rows["cycle"].iloc[0]), int(rows["seed"].iloc[0]), voices))
+    return found

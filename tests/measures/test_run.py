@@ -1,0 +1,57 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from resonance.errors import UserError
+from resonance.measures.run import Identity, read_run
+from resonance.storage import write_table
+
+
+def test_chunks_are_joined(synthetic: Callable) -> None:
+    run = synthetic().write()
+    assert run.identity == Identity("gpt", "spacing", "shuffled", 3)
+    assert run.log["cycle"].tolist() == [c for c in range(1, 9) for _ in range(4)]
+    assert sorted(run.evaluations["cycle"].unique()) == [0, 1, 2, 4, 8]
+    assert run.metadata["kept"] == 16
+
+
+def test_order_of_the_paths_does_not_matter(synthetic: Callable) -> None:
+    run = synthetic().write()
+    turned = read_run(run.log_files[::-1], run.evaluation_files[::-1], run.snapshot_files[::-1])
+    assert turned == run
+
+
+def test_conditions_by_name_and_by_kind(synthetic: Callable) -> None:
+    run = synthetic().write()
+    assert set(run.asked("clean", "input:")["condition"]) == {"clean", "input:blank", "input:edited"}
+    assert run.asked("input:paraphrase").empty
+
+
+def test_kinds_that_were_not_given_are_empty(synthetic: Callable) -> None:
+    run = read_run(logs=synthetic().write().log_files)
+    assert run.evaluations.empty
+    assert run.asked("clean").empty
+    assert run.snapshots.cycles == ()
+
+
+def test_files_of_two_runs_are_refused(synthetic: Callable, tmp_path: Path) -> None:
+    run, other = synthetic().write(), tmp_path / "other.parquet"
+    made_by = {"learner": "gpt", "pair": "spacing", "schedule": "shuffled", "seed": 4}
+    write_table(other, pa.table({"cycle": [1]}), made_by)
+    with pytest.raises(UserError, match="different runs"):
+        read_run(logs=[*run.log_files, other])
+    write_table(other, pa.table({"cycle": [1]}), {"learner": "gpt"})
+    with pytest.raises(UserError, match="does not say its pair"):
+        read_run(logs=[other])
+    with pytest.raises(UserError, match="no file"):
+        read_run()
+
+
+def test_a_cycle_in_two_files_is_refused(synthetic: Callable, tmp_path: Path) -> None:
+    run = synthetic().write()
+    copy = tmp_path / "evaluations" / "000000000009.parquet"
+    copy.write_bytes(run.evaluation_files[0].read_bytes())
+    with pytest.raises(ValueError, match="cycle 0"):
+        _ = read_run(evaluations=[*run.evaluation_files, copy]).evaluations
