@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -23,5 +24,7 @@ def test_marks_and_log(synthetic: Callable) -> None:
 def test_each_target_has_its_own_bytes(synthetic: Callable) -> None:
     run = synthetic().write()
     run.metadata["bytes"]["2"] = 482
-    bits = {r.direction: r.value for r in loss.measure(run) if r.measure == "bits_per_byte" and r.cycle == 0}
+    bits: dict[Any, Any] = {
+        r.direction: r.value for r in loss.measure(run) if r.measure == "bits_per_byte" and r.cycle == 0
+    }
     assert bits["1>1"] == bits["2>1"] == pytest.approx(2 * bits["1>2"])

@@ -37,9 +37,11 @@ def test_parity_with_scipy_on_noisy_data() -> None:
 
 
 def test_directions_without_data_stay() -> None:
+    basis, inside = turn(6, 4), np.eye(6)
+    inside[:3, :3] = turn(3)
     x = np.pad(draw(0, 50, 3), ((0, 0), (0, 3)))
-    q = procrustes_rotation(x, x @ np.pad(turn(3), ((0, 3), (0, 3))))
-    assert q[3:, 3:] == pytest.approx(np.eye(3), abs=1e-6)
+    q = procrustes_rotation(x @ basis, x @ inside @ basis)
+    assert basis @ q @ basis.T == pytest.approx(inside, abs=1e-6)
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0])
@@ -103,6 +105,7 @@ def test_scaling_is_rest() -> None:
     assert found.drift == pytest.approx(0.5)
     assert found.rest == pytest.approx(0.5, rel=1e-3)
     assert abs(found.rotation_share) < 1e-3
+    assert found.components == 0
 
 
 def test_new_directions_are_rest() -> None:

@@ -59,7 +59,7 @@ def test_a_whole_run(synthetic: Callable, tmp_path: Path) -> None:
     assert metrics["exact_continuation_8"] == 1
     assert metrics["input_effect_blank"] == pytest.approx(0.5)
     assert metrics["store_share"] == 0.5
-    assert 0.5 < metrics["drift"] < 1.5
+    assert 0.5 < metrics["drift_pair"] < 1.5
     assert "state_change" not in metrics
     assert curve["cycle"].tolist() == list(range(1, 9))
     assert curve["loss"].tolist() == pytest.approx([4 / c for c in range(1, 9)])

@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import TINY, tiny
 
 from resonance.errors import UserError
 from resonance.params import Run
 from resonance.schedule.files import write_schedule
-from resonance.training.chunk import train_chunk
+from resonance.storage import read_table
+from resonance.training.chunk import only_one, train_chunk
 from resonance.training.run import Run as Job
 from resonance.training.state import Files
 
@@ -44,10 +46,15 @@ def test_carried_state_crosses_edges(train):
 
 def test_seeds_differ(train):
     """Both in the schedule and in every new parameter."""
-    zero, one = train(tiny("loreft"), [2], "0", seed=0), train(tiny("loreft"), [2], "1", seed=1)
-    assert all(zero.marks[name] != one.marks[name] for name in zero.marks if "weight" in name)
-    assert zero.rows["direction"].to_pylist() == one.rows["direction"].to_pylist()
-    assert zero.rows["loss"].to_pylist() != one.rows["loss"].to_pylist()
+    zero, one = (train(tiny("loreft"), [64], str(seed), seed=seed) for seed in (0, 1))
+    edits = [run.job.learner().scope.edits.values() for run in (zero, one)]
+    for first, second in zip(*edits, strict=True):
+        assert not torch.equal(first.rotate_layer.weight, second.rotate_layer.weight)
+        assert not torch.equal(first.learned_source.weight, second.learned_source.weight)
+    weights = [run.job.learner().network.state_dict() for run in (zero, one)]
+    assert all(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0] if "proj" in name)
+    orders = [read_table(run.files[0].state.parents[1] / "schedule-64.parquet")["order"] for run in (zero, one)]
+    assert orders[0].to_pylist() != orders[1].to_pylist()
 
 
 def test_marks_are_log_spaced_and_the_first_is_the_untouched_learner(train):
@@ -99,8 +106,6 @@ def test_kills_at_random_moments_change_nothing(train, tokens_file, tmp_path):
 
 
 def test_a_second_job_for_the_same_chunk_is_refused(train, tokens_file, tmp_path):
-    from resonance.training.chunk import only_one
-
     folder = tmp_path / "twice"
     write_schedule(folder / "schedule.parquet", Run(learner=tiny("gpt"), order="shuffled", seed=0).order, 0, 1, 0, 2)
     with only_one(folder / "scratch"), pytest.raises(UserError, match="another job"):
@@ -108,16 +113,12 @@ def test_a_second_job_for_the_same_chunk_is_refused(train, tokens_file, tmp_path
 
 
 def test_a_state_of_other_parameters_is_refused(train, tmp_path):
-    from itertools import count
-
     made = train(tiny("gpt"), [2], "a")
     other = train(tiny("gpt", optimizer={"adamw": {"lr": 0.5}}), [2], "b")
     schedule = tmp_path / "next.parquet"
     write_schedule(schedule, made.job.settings.order, 0, 1, 2, 3)
-    numbers = count()
     with pytest.raises(UserError, match=r"is needed: parameters, texts or code changed since; run `snakemake"):
-        folder = tmp_path / f"c{next(numbers)}"
-        train_chunk(made.job, schedule, other.files[0].state, Files.within(folder), folder / "scratch", 2, 3)
+        train_chunk(made.job, schedule, other.files[0].state, Files.within(tmp_path / "c"), tmp_path / "s", 2, 3)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "no seal", "bad seal"])

@@ -42,7 +42,7 @@ CAPTIONS: dict[str, Caption] = {
     "recall": Caption(
         "Recital, word for word",
         "How far greedy output runs without a single error when the first tokens of the target are given (how many, is "
-        "said by the line), as a share of what is left of it. 100 % is a complete recital. If the lines lie far apart, "
+        "said by the line), as a share of what is left of it. 100% is a complete recital. If the lines lie far apart, "
         "the network knows the text but not where it begins.",
         "tables/memorisation.parquet",
     ),
@@ -50,9 +50,9 @@ CAPTIONS: dict[str, Caption] = {
         "New texts and changed inputs",
         "Left: what texts cost that were never trained on, per byte, so that texts can be compared; a rising line "
         "means that general skill is being lost. Middle: by how much the loss on the true target rises when the input "
-        "is blanked, shuffled or edited (its first tokens, which tell which text it is, always stay); near 0 means that "
-        "the input is not used. Right: at the places where the input was edited and the target is the same text, does "
-        "the answer follow the edit (copying), repeat the trained word (reciting) or neither?",
+        "is blanked, shuffled or edited (its first tokens, which tell which text it is, always stay); near 0 means "
+        "that the input is not used. Right: at the places where the input was edited and the target is the same text, "
+        "does the answer follow the edit (copying), repeat the trained word (reciting) or neither?",
         "tables/probes.parquet",
     ),
     "reader": Caption(

@@ -20,7 +20,7 @@ MEASURE = "exact_continuation_"
 def draw(tables: Tables) -> Figure:
     """One panel per learner, one line per prefix length: the share of the rest of the target that is continued exactly.
 
-    The mean over the four directions. 100 % means that, given so many tokens of the target, the network recites the
+    The mean over the four directions. 100% means that, given so many tokens of the target, the network recites the
     rest to its end without a single wrong token.
 
     Args:

@@ -45,8 +45,13 @@ MEASURES: dict[str, Definition] = {
     },
     "drift": {
         "unit": "share of the norm at cycle 0",
-        "formula": "||q - p|| / ||p||, p and q the centred vectors at cycle 0 and c: of the pair, and of held-out tokens",
+        "formula": "||q - p|| / ||p||, p and q the centred held-out vectors at cycle 0 and c",
         "source": PROCRUSTES,
+    },
+    "drift_pair": {
+        "unit": "share of the norm at cycle 0",
+        "formula": "||y - x|| / ||x||, x and y the centred vectors of T1 and T2 at cycle 0 and c, all directions",
+        "source": "snapshots, fp64",
     },
     "rotation_share": {
         "unit": "share of the squared drift",
@@ -122,7 +127,7 @@ def split(before: Tokens, now: Tokens, key: Key) -> Iterator[Row]:
     """
     old, moves = before.vectors, now.vectors - before.vectors
     pair = np.isin(before.text, ("1", "2"))
-    yield Row(0, "drift", relative_norm(moves[pair], old[pair]), condition="pair")
+    yield Row(0, "drift_pair", relative_norm(moves[pair], old[pair]))
     chosen = parts(before)
     if chosen is None:
         return

@@ -26,7 +26,7 @@ METRICS = {
     "unrelated_bits_per_byte": ("bits_per_byte", "target:unrelated"),
     "paraphrase_bits_per_byte": ("bits_per_byte", "target:paraphrase"),
     "cka_target": ("cka", "target"),
-    "drift": ("drift", "pair"),
+    "drift_pair": ("drift_pair", None),
     "rotation_share": ("rotation_share", None),
     "participation_ratio_target": ("participation_ratio", "target"),
     "state_change": ("state_change", None),

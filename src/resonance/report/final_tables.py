@@ -34,6 +34,11 @@ class FamilyTable:
     rows: int
     lines: list[MeasureLine]
 
+    @property
+    def formulas(self) -> dict[str, str]:
+        """The formula of each measure, once."""
+        return {line.name: line.formula for line in self.lines}
+
 
 def family_tables(tables: Mapping[str, pd.DataFrame], learners: Sequence[str]) -> list[FamilyTable]:
     """One table per family that has rows, in the order of the families."""
@@ -50,7 +55,10 @@ def _lines(family: str, table: pd.DataFrame, learners: Sequence[str]) -> list[Me
     rows = table.astype(dict.fromkeys(words, object)).fillna({"condition": ""})
     rows = rows[rows["cycle"] == rows.groupby(words)["cycle"].transform("max")]
     means = (
-        rows.groupby(["measure", "condition", "learner"])["value"].mean().unstack("learner").reindex(columns=learners)
+        rows.groupby(["measure", "condition", "learner"])["value"]
+        .mean()
+        .unstack("learner")
+        .reindex(columns=list(learners))
     )
     about = definitions(load_family(family).MEASURES, map(str, means.index.get_level_values("measure")))
     order = {name: place for place, name in enumerate(pd.unique(rows["measure"]))}

@@ -1,4 +1,4 @@
-"""What was found, in numbers: a line per learner with where it ended and where it came from."""
+"""What was found, in numbers: where each learner ended, and where it came from."""
 
 from __future__ import annotations
 
@@ -7,45 +7,47 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from resonance.params import DIRECTIONS
+
 
 @dataclass(frozen=True)
 class Finding:
-    """One column of the table: which rows it is made of.
+    """One line of the table: which rows of the tables it is made of.
 
     Attributes:
-        group: heading over neighbouring columns, with their unit.
-        heading: of the column.
+        name, unit: as printed; without a unit a share is printed as a percentage.
         family, measure: where the numbers stand.
         wanted: words in further columns, e.g. direction or condition.
-        percent: show a share as a percentage.
         last_layer: only the highest layer counts.
     """
 
-    group: str
-    heading: str
+    name: str
+    unit: str
     family: str
     measure: str
     wanted: Mapping[str, str] = field(default_factory=dict)
-    percent: bool = False
     last_layer: bool = False
 
 
 CLEAN = {"condition": "clean"}
+EDITED = {"condition": "input:edited"}
+NORM = "of the norm at cycle 0"
 
 FINDINGS: tuple[Finding, ...] = (
     *(
-        Finding("loss (nat/token)", direction.replace(">", "→"), "loss", "nll", CLEAN | {"direction": direction})
-        for direction in ("1>2", "2>1", "1>1", "2>2")
+        Finding(f"loss {way.replace('>', '→')}", "nat/token", "loss", "nll", CLEAN | {"direction": way})
+        for way in DIRECTIONS
     ),
-    Finding("recited exactly", "from the start", "memorisation", "exact_continuation_0", CLEAN, percent=True),
-    Finding("new text (bit/byte)", "paraphrase", "probes", "bits_per_byte", {"condition": "target:paraphrase"}),
-    Finding("new text (bit/byte)", "unrelated", "probes", "bits_per_byte", {"condition": "target:unrelated"}),
-    Finding("blank input", "adds nat/token", "probes", "input_effect", {"condition": "input:blank"}),
-    Finding("at edited places", "recites", "probes", "store_share", percent=True),
-    Finding("at edited places", "copies", "probes", "follow_share", percent=True),
-    Finding("drift, last layer", "share of norm", "similarity", "drift", last_layer=True),
-    Finding("drift, last layer", "rotation", "similarity", "rotation_share", percent=True, last_layer=True),
-    Finding("carried state", "moves per cycle", "reader", "state_change", percent=True),
+    Finding("recited exactly from the start", "", "memorisation", "exact_continuation_0", CLEAN),
+    Finding("paraphrase of the target", "bit/byte", "probes", "bits_per_byte", {"condition": "target:paraphrase"}),
+    Finding("unrelated text", "bit/byte", "probes", "bits_per_byte", {"condition": "target:unrelated"}),
+    Finding("a blank input adds", "nat/token", "probes", "input_effect", {"condition": "input:blank"}),
+    Finding("recites at edited places", "", "probes", "store_share", EDITED),
+    Finding("copies at edited places", "", "probes", "follow_share", EDITED),
+    Finding("drift of the last layer", NORM, "similarity", "drift", last_layer=True),
+    Finding("rotation in that drift, squared", "", "similarity", "rotation_share", last_layer=True),
+    Finding("the same for pure noise", "", "similarity", "rotation_share_null", last_layer=True),
+    Finding("carried state moves per cycle", "of its length", "reader", "state_change"),
 )
 
 
@@ -65,42 +67,32 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """A table: columns in groups, and a line of cells per learner (None where a learner has no such number)."""
+class Line:
+    """A finding with a cell per learner, None where a learner has no such number."""
 
-    columns: list[Finding]
-    lines: dict[str, list[Cell | None]]
-
-    @property
-    def groups(self) -> list[tuple[str, int]]:
-        """Heading and number of columns of each group."""
-        found: list[tuple[str, int]] = []
-        for column in self.columns:
-            if found and found[-1][0] == column.group:
-                found[-1] = (column.group, found[-1][1] + 1)
-            else:
-                found.append((column.group, 1))
-        return found
+    finding: Finding
+    cells: list[Cell | None]
 
 
-def findings(tables: Mapping[str, pd.DataFrame], learners: Sequence[str]) -> Findings:
-    """The table of one pair and schedule. A column that no learner has a number for is left out.
+def findings(tables: Mapping[str, pd.DataFrame], learners: Sequence[str]) -> list[Line]:
+    """The table of one pair and schedule. A line for which no learner has a number is left out.
 
     Args:
         tables: per family the rows of this pair and schedule.
         learners: in the order in which they are to stand.
     """
     found = [(finding, _cells(finding, tables.get(finding.family))) for finding in FINDINGS]
-    filled = [(finding, cells) for finding, cells in found if cells]
-    lines = {name: [cells.get(name) for _, cells in filled] for name in learners}
-    return Findings([finding for finding, _ in filled], lines)
+    return [Line(finding, [cells.get(name) for name in learners]) for finding, cells in found if cells]
 
 
 def number(value: float, percent: bool = False) -> str:
-    """Three digits that matter: 7.62, 0.0102, 1.2e-05, 12,300; a share as 97.3 %."""
+    """Three digits that matter: 7.60, 0.0102, 1.23e−05, 12,300; a share as 97.3%."""
     if percent:
-        return f"{value:.1%}".replace("%", " %").replace("-", "−")
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        text = f"{value:.1%}"
+    elif value == 0:
+        text = "0"
+    else:
+        text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".removesuffix(".")
     return text.replace("-", "−")
 
 
@@ -115,7 +107,7 @@ def _cells(finding: Finding, table: pd.DataFrame | None) -> dict[str, Cell]:
     rows = rows.astype({"learner": object})
     if finding.last_layer and len(rows):
         rows = rows[rows["layer"] == rows.groupby("learner")["layer"].transform("max")]
-    return {str(name): _cell(own, finding.percent) for name, own in rows.groupby("learner", sort=False)}
+    return {str(name): _cell(own, percent=not finding.unit) for name, own in rows.groupby("learner", sort=False)}
 
 
 def _cell(rows: pd.DataFrame, percent: bool) -> Cell:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from resonance.figures.captions import CAPTIONS, PAIR, Caption
 from resonance.params import parse
 from resonance.report.final_tables import FamilyTable, family_tables
-from resonance.report.findings import Findings, findings
+from resonance.report.findings import Line, findings
 from resonance.report.pictures import Picture, picture
 from resonance.report.study import learner_lines, schedule_lines
 from resonance.report.voices import Speaker, speakers
@@ -36,7 +36,7 @@ class Chapter:
     """All that was found under one schedule of one pair."""
 
     schedule: str
-    findings: Findings
+    findings: list[Line]
     figures: list[Shown]
     speakers: list[Speaker]
     tables: list[FamilyTable]
@@ -101,13 +101,12 @@ def render(
 
 def _environment() -> Environment:
     """Templates of this package: all values escaped, a misspelt name an error."""
-    loader = PackageLoader("resonance.report", "")
+    here = Path(__file__).parent
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    source, _, _ = loader.get_source(environment, "report.css")
     # the only text that is not escaped, and it is this package's own
-    environment.globals["css"] = Markup(source)  # noqa: S704
+    environment.globals["css"] = Markup((here / "report.css").read_text(encoding="utf-8"))  # noqa: S704
     return environment
 
 

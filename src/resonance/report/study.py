@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resonance.params import Params
+from resonance.params import Block, Nothing, Params
 
 
 @dataclass(frozen=True)
@@ -28,32 +28,41 @@ def learner_lines(params: Params) -> list[LearnerLine]:
     return [
         LearnerLine(
             name=name,
-            network=words(settings["network"]),
-            train=words(settings["train"]),
-            objective=many(settings["objective"]),
-            heads=many(settings["heads"]),
-            optimizer=words(settings["optimizer"]),
-            start=settings["init"],
-            marker=settings["marker"],
+            network=words(learner.network, whole=True),
+            train=words(learner.train, whole=True),
+            objective=many(learner.objective),
+            heads=many(learner.heads),
+            optimizer="–" if isinstance(learner.train, Nothing) else words(learner.optimizer, always=("lr",)),
+            start=learner.init,
+            marker=learner.marker,
         )
-        for name, settings in params.model_dump(mode="json")["learners"].items()
+        for name, learner in params.learners.items()
     ]
 
 
 def schedule_lines(params: Params) -> list[tuple[str, str]]:
     """Name of each schedule and how it orders the cycles."""
-    return [(name, words(order)) for name, order in params.model_dump(mode="json")["schedules"].items()]
+    return [(name, words(order, whole=True)) for name, order in params.schedules.items()]
 
 
-def words(block: Mapping[str, Any]) -> str:
-    """`{tag: rwkv7, width: 128, layers: 4}` → `rwkv7 (width 128, layers 4)`; what is not set is not said."""
-    settings = ", ".join(
-        f"{key.replace('_', ' ')} {_value(value)}" for key, value in block.items() if key != "tag" and value is not None
-    )
-    return f"{block['tag']} ({settings})" if settings else str(block["tag"])
+def words(block: Block, whole: bool = False, always: Sequence[str] = ()) -> str:
+    """`rwkv7 (width 128, layers 4)`: the tag of a block, and of its settings those that are not the default.
+
+    Args:
+        whole: say the defaults too.
+        always: settings that are said even where they are the default.
+    """
+    fields = type(block).model_fields
+    said = [
+        f"{key.replace('_', ' ')} {_value(value)}"
+        for key, value in block.model_dump(mode="json").items()
+        if key != "tag" and value is not None and (whole or key in always or getattr(block, key) != fields[key].default)
+    ]
+    tag = str(fields["tag"].default)
+    return f"{tag} ({', '.join(said)})" if said else tag
 
 
-def many(blocks: list[dict[str, Any]]) -> str:
+def many(blocks: Sequence[Block]) -> str:
     """Several blocks, or a dash for none."""
     return " + ".join(words(block) for block in blocks) or "–"
 

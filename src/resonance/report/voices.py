@@ -39,16 +39,21 @@ def speakers(generations: pd.DataFrame, learners: Sequence[str]) -> list[Speaker
     """The learners that have said something, in the order given.
 
     Args:
-        generations: columns learner, seed, cycle, direction, window, prefix, output, reference, of one pair and schedule.
+        generations: of one pair and schedule, with the columns learner, seed, cycle, direction, window, prefix, output,
+            reference.
     """
     found = []
     for name in learners:
         rows = generations[generations["learner"] == name]
         for column, pick in (("seed", "min"), ("cycle", "max"), ("window", "min"), ("prefix", "min")):
             rows = rows[rows[column] == rows[column].agg(pick)]
-        said = {str(row.direction): row for row in rows.itertuples(index=False)}
+        said = {str(row["direction"]): row for row in rows.to_dict("records")}
         voices = [
-            Voice(direction, int(said[direction].prefix), agreement(said[direction].output, said[direction].reference))
+            Voice(
+                direction,
+                int(said[direction]["prefix"]),
+                agreement(said[direction]["output"], said[direction]["reference"]),
+            )
             for direction in DIRECTIONS
             if direction in said
         ]

@@ -57,7 +57,7 @@ class Log:
         }
         for index, name in enumerate(self.names):
             for place, suffix in enumerate(("", "_min", "_max", "_last"), start=1):
-                columns[name + suffix] = pa.array(bins_R5Q[:, place, index])
+                columns[name + suffix] = pa.array(bins_R5Q[:, place, index], from_pandas=True)  # not a number: null
         return pa.table(columns)
 
     def restore(self, table: pa.Table) -> None:

@@ -74,12 +74,11 @@ def position_groups(positions: str) -> dict:
 
 
 def intervention(width: int, rank: int, generator: torch.Generator) -> LoreftIntervention:
-    """A fresh LoReFT intervention of D = `width` in float32, drawn from `generator` in pyreft's own distributions."""
-    with torch.random.fork_rng():
-        module = LoreftIntervention(embed_dim=width, low_rank_dimension=rank, dtype=torch.float32)
-    bound = width**-0.5
-    with torch.no_grad():
-        module.rotate_layer.weight = torch.linalg.qr(torch.randn(width, rank, generator=generator)).Q
-        module.learned_source.weight.uniform_(-bound, bound, generator=generator)
-        module.learned_source.bias.uniform_(-bound, bound, generator=generator)
-    return module
+    """A fresh LoReFT intervention of D = `width` in float32, as pyreft draws it, from a seed that `generator` gives.
+
+    The orthogonal parametrisation of R draws from the global generator, so that one is seeded, and put back after.
+    """
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LoreftIntervention(embed_dim=width, low_rank_dimension=rank, dtype=torch.float32)

@@ -1,0 +1,53 @@
+"""What a reader may ask of any figure, checked without eyes: nothing is cut off, no text lies on another."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from resonance.figures.style import applied
+
+
+def assert_legible(figure: Figure) -> None:
+    """All texts lie inside the figure and none overlaps another; 7.2 inches wide."""
+    assert figure.get_figwidth() == 7.2
+    boxes = texts(figure)
+    assert boxes
+    # a hair more than the figure: pixels are fitted to a grid
+    width, height = figure.bbox.width + 2, figure.bbox.height + 2
+    cut = [text for text, box in boxes if box.x0 < -2 or box.y0 < -2 or box.x1 > width or box.y1 > height]
+    assert not cut, f"cut off: {cut}"
+    on_another = [(a, b) for (a, one), (b, other) in combinations(boxes, 2) if overlap(one, other)]
+    assert not on_another, f"one on another: {on_another}"
+
+
+def texts(figure: Figure) -> list[tuple[str, Bbox]]:
+    """Every text that is drawn, with its box in pixels."""
+    with applied():
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        found = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+        found = [text for text in found if text.axes is None or shown(text)]
+        return [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in found]
+
+
+def shown(text: Text) -> bool:
+    """Tick labels of hidden ticks are still objects of the figure; what lies outside the limits is not drawn."""
+    axes = text.axes
+    assert axes is not None
+    for axis in (axes.xaxis, axes.yaxis):
+        for tick in [*axis.majorTicks, *axis.minorTicks]:
+            if text in (tick.label1, tick.label2):
+                low, high = sorted(axis.get_view_interval())
+                return axes.axison and text in axis.get_ticklabels(which="both") and low <= tick.get_loc() <= high
+    return True
+
+
+def overlap(one: Bbox, other: Bbox) -> bool:
+    """More than a pixel in both directions: letters have room inside their boxes."""
+    shared = Bbox.intersection(one, other)
+    return shared is not None and shared.width > 1 and shared.height > 1

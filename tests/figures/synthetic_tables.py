@@ -1,0 +1,107 @@
+"""Tables as a study would leave them: learners that fall, recite and drift along known curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+DIRECTIONS = ("1>2", "2>1", "1>1", "2>2")
+NAMES = (
+    "gpt loreft rwkv7 reader gla feedback mutual-online-distillation sdtt bitdistiller ema critic ttt-linear "
+    "knn introspection re-mask one obd born-again mqar a_very_long_name_of_a_learner_that_nobody_would_choose"
+).split()
+COLUMNS = "learner pair schedule seed cycle layer direction condition measure value low high".split()
+WORDS = ("learner", "pair", "schedule", "direction", "condition", "measure")
+
+
+def marks(last: int) -> list[int]:
+    """0, 1, 2, 4, ... and the last cycle."""
+    return [0, *(1 << i for i in range(last.bit_length()) if 1 << i < last), last] if last else [0]
+
+
+def tidy(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Rows in the schema of all measures, with words as categories, as pandas reads them from Parquet."""
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.astype(dict.fromkeys(WORDS, "category") | {"layer": "Int16", "low": float, "high": float})
+
+
+def tables(
+    learners: int = 2, seeds: int = 1, last: int = 64, pair: str = "spacing", schedule: str = "shuffled", depth: int = 2
+) -> dict[str, pd.DataFrame]:
+    """All families that are drawn, of so many learners; every third one carries a state, the first among them."""
+    found: dict[str, list[dict[str, object]]] = {
+        family: [] for family in ("loss", "memorisation", "probes", "similarity", "reader")
+    }
+    for place, name in enumerate(NAMES[:learners]):
+        for seed in range(seeds):
+            key = {"learner": name, "pair": pair, "schedule": schedule, "seed": seed}
+
+            def add(family: str, measure: str, cycle: int, value: float, key=key, **more: object) -> None:
+                found[family].append(key | {"cycle": cycle, "measure": measure, "value": value} | more)
+
+            _one_run(add, place, seed, last, depth, carries=place % 3 == 0)
+    return {family: tidy(rows) for family, rows in found.items()}
+
+
+def _one_run(add: Callable[..., None], place: int, seed: int, last: int, depth: int, carries: bool) -> None:
+    speed = 0.1 / (1 + place % 4) * (1 + 0.1 * seed)
+    for cycle in marks(last):
+        known = 1 - np.exp(-speed * cycle)
+        for direction in DIRECTIONS:
+            here = {"direction": direction}
+            add("loss", "nll", cycle, 7.6 * (1 - known) + 0.01, condition="clean", **here)
+            for prefix in (0, 8, 32):
+                share = min(1.0, known + prefix / 100)
+                add("memorisation", f"exact_continuation_{prefix}", cycle, share, condition="clean", **here)
+                add("memorisation", f"exact_continuation_{prefix}", cycle, 0.0, condition="input:blank", **here)
+            for probe, bits in (("paraphrase", 2.0), ("unrelated", 2.2), ("shuffled", 3.2)):
+                add("probes", "bits_per_byte", cycle, bits + known, condition=f"target:{probe}", **here)
+            for change, cost in (("blank", 0.1), ("shuffled", 0.3), ("edited", 0.05)):
+                add("probes", "input_effect", cycle, cost * known, condition=f"input:{change}", **here)
+            if direction in ("1>1", "2>2"):
+                for answer, share in (("store", known), ("follow", (1 - known) / 4), ("other", (1 - known) * 3 / 4)):
+                    add("probes", f"{answer}_share", cycle, share, condition="input:edited", **here)
+            if cycle:
+                add("loss", "loss_online", cycle, 7.6 * (1 - known) + 0.02, **here)
+                if carries:
+                    add("reader", "loss_since_first_pass", cycle, -0.3 * (1 - 1 / cycle), **here)
+        if cycle and carries:
+            add("reader", "state_change", cycle, 0.8 / cycle)
+        for layer in range(depth + 1) if cycle else ():
+            drift = (layer + 0.5) / depth * known
+            where = {"layer": layer, "condition": "probes"}
+            add("similarity", "drift", cycle, drift, **where)
+            add("similarity", "rest", cycle, drift * 0.6, **where)
+            add("similarity", "rotation_share", cycle, 0.64, **where)
+            add("similarity", "rotation_share_null", cycle, 0.01, **where)
+
+
+def states(learners: int = 2, last: int = 64, layers: int = 2, width: int = 8) -> pd.DataFrame:
+    """Mean states that move along straight lines, as `pooled_states` returns them."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for name in NAMES[:learners]:
+        away = {key: rng.normal(size=width) for key in (*DIRECTIONS, "1", "2")}
+        start = {text: rng.normal(size=width) * 3 for text in "12"}
+        for cycle in marks(last):
+            for layer in range(layers + 1):
+                for direction in DIRECTIONS:
+                    for side, text in (("input", direction[0]), ("target", direction[2])):
+                        moved = away[direction if side == "target" else text] * np.log1p(cycle)
+                        rows.append([name, cycle, layer, direction, side, text, start[text] + moved + (side == "target")])
+    table = pd.DataFrame(rows, columns=["learner", "cycle", "layer", "direction", "side", "text", "vector"])
+    return table.assign(pair="spacing", schedule="shuffled", seed=0)
+
+
+def tokens(article: list[str], meta: list[str]) -> pd.DataFrame:
+    """A tokens table whose segments are these sentences and whose tokens are their words."""
+    rows = [
+        (text, f" {word}", number)
+        for text, segments in (("1", article), ("2", meta))
+        for number, segment in enumerate(segments)
+        for word in segment.split(" ")
+    ]
+    table = pd.DataFrame(rows, columns=["text", "piece", "segment"])
+    return table.assign(position=table.groupby("text").cumcount())
