@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from resonance import params
@@ -21,13 +22,12 @@ VERBS: dict[str, tuple[Verb, Callable[[argparse.ArgumentParser], None]]] = {}
 
 
 def verb(*arguments: str) -> Callable[[Verb], Verb]:
-    """Register a function as a verb; arguments are options `--name`, with `?` if optional and `*` if many."""
+    """Register a function as a verb; arguments are options `--name`, with `?` where optional and `*` where many."""
 
     def declare(parser: argparse.ArgumentParser) -> None:
         for argument in arguments:
             name = argument.rstrip("?*")
-            many = {"nargs": "+"} if argument.endswith("*") else {}
-            parser.add_argument(f"--{name}", required=not argument.endswith("?"), **many)
+            parser.add_argument(f"--{name}", required="?" not in argument, nargs="+" if "*" in argument else None)
         parser.add_argument("--log", help="write the log to this file")
 
     def register(function: Verb) -> Verb:
@@ -118,7 +118,7 @@ def train_base(a: argparse.Namespace) -> None:
     )
 
 
-@verb("run", "tokens", "base?", "schedule", "previous?", "start", "stop", "state", "table", "marks", "scratch")
+@verb("name", "run", "tokens", "base?", "schedule", "previous?", "start", "stop", "state", "table", "marks", "scratch")
 def train_chunk(a: argparse.Namespace) -> None:
     """Train one chunk of a run."""
     from resonance.training.chunk import train_chunk
@@ -129,7 +129,7 @@ def train_chunk(a: argparse.Namespace) -> None:
     train_chunk(_run(a), Path(a.schedule), previous, files, Path(a.scratch), int(a.start), int(a.stop))
 
 
-@verb("run", "tokens", "base?", "marks", "out")
+@verb("name", "run", "tokens", "base?", "marks", "out")
 def snapshot_states(a: argparse.Namespace) -> None:
     """Write the hidden states of a learner at every mark of a chunk."""
     from resonance.snapshots.states import snapshot_states
@@ -137,7 +137,7 @@ def snapshot_states(a: argparse.Namespace) -> None:
     snapshot_states(_run(a), Path(a.marks), Path(a.out))
 
 
-@verb("run", "tokens", "base?", "marks", "evaluation", "out", "spoken")
+@verb("name", "run", "tokens", "base?", "marks", "evaluation", "out", "spoken")
 def evaluate_marks(a: argparse.Namespace) -> None:
     """Ask a learner, at every mark of a chunk, what it predicts and says."""
     from resonance.snapshots.evaluation import evaluate_marks
@@ -146,8 +146,64 @@ def evaluate_marks(a: argparse.Namespace) -> None:
     evaluate_marks(_run(a), Path(a.marks), settings, Path(a.out), Path(a.spoken))
 
 
+@verb("name", "family", "logs*?", "evaluations*?", "snapshots*?", "out")
+def measure_run(a: argparse.Namespace) -> None:
+    """Measure one family of measures of one run."""
+    from resonance.measures.run import Identity, RunData
+    from resonance.measures.table import write_family
+    from resonance.plan import RunKey
+
+    files = [tuple(map(Path, paths or ())) for paths in (a.logs, a.evaluations, a.snapshots)]
+    write_family(a.out, a.family, RunData(Identity(**asdict(RunKey.parse(a.name))), *files))
+
+
+@verb("measures*", "out")
+def collect_table(a: argparse.Namespace) -> None:
+    """Join the measures of one family over all runs."""
+    from resonance.measures.table import concatenate
+
+    concatenate(a.measures, a.out)
+
+
+@verb("learner", "measures*", "metrics", "curve")
+def summarise_learner(a: argparse.Namespace) -> None:
+    """Write a few final numbers and one curve of a learner, for DVC."""
+    from resonance.measures.summary import write_summary
+
+    write_summary(a.learner, a.measures, a.metrics, a.curve)
+
+
+@verb("tokens", "out")
+def draw_pair(a: argparse.Namespace) -> None:
+    """Draw the two texts and what says what."""
+    from resonance.figures.gallery import draw_pair
+
+    draw_pair(a.tokens, a.out)
+
+
+@verb("pair", "schedule", "learners*", "tables*", "snapshots*", "out")
+def draw_figures(a: argparse.Namespace) -> None:
+    """Draw all figures of one pair and one schedule."""
+    from resonance.figures.gallery import draw_runs
+    from resonance.measures.table import read_families
+
+    draw_runs(a.pair, a.schedule, a.learners, read_families(a.tables), a.snapshots, a.out)
+
+
+@verb("params", "tables*", "figures", "seals*", "generations*", "out")
+def render_report(a: argparse.Namespace) -> None:
+    """Write the report: one file with everything in it."""
+    from resonance.measures.table import read_families
+    from resonance.report.provenance import provenance, read_generations
+    from resonance.report.render import render
+
+    told = json.loads(a.params)
+    render(a.out, told, read_families(a.tables), a.figures, provenance(a.seals), read_generations(a.generations))
+
+
 def _run(a: argparse.Namespace):  # noqa: ANN202 (a type that needs torch)
+    from resonance.plan import RunKey
     from resonance.training.run import Run
 
     base = Path(a.base) if a.base else None
-    return Run(params.Run.model_validate_json(a.run), Path(a.tokens), base)
+    return Run(params.Run.model_validate_json(a.run), Path(a.tokens), base, asdict(RunKey.parse(a.name)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product, starmap
 from pathlib import Path
 
 from resonance import params
 from resonance.errors import UserError
+from resonance.measures import FAMILIES
 from resonance.members import module_name, modules
 from resonance.provenance import fingerprint, folder
 from resonance.schedule.chunks import edges, name
@@ -18,8 +19,6 @@ from resonance.text.pair import read_pair
 PAIRS = "data/pairs"
 DERIVED = "data/derived"
 RESULTS = "results"
-FAMILIES = ("loss", "memorisation", "probes", "similarity", "geometry", "reader")
-"""Families of measures, one module each under `resonance.measures`."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,12 @@ class RunKey:
 
     def __str__(self) -> str:
         return f"{self.learner}/{self.pair}/{self.schedule}/{self.seed}"
+
+    @classmethod
+    def parse(cls, text: str) -> RunKey:
+        """The inverse of `str`."""
+        learner, pair, schedule, seed = text.split("/")
+        return cls(learner, pair, schedule, int(seed))
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,14 @@ class Study:
         """For each chunk, the cycle at which it starts."""
         return {name(stop): start for start, stop in pairwise([0, *self.edges])}
 
-    def runs(self, learner: str | None = None) -> Iterator[RunKey]:
-        """All runs, or those of one learner."""
-        for each in [learner] if learner else self.params.learners:
-            for pair in self.params.pairs:
-                for schedule in self.params.schedules:
-                    for seed in self.params.seeds:
-                        yield RunKey(each, pair, schedule, seed)
+    def runs(
+        self, learner: str | None = None, pair: str | None = None, schedule: str | None = None
+    ) -> Iterator[RunKey]:
+        """All runs, or those of one learner, pair or schedule."""
+        learners = [learner] if learner else self.params.learners
+        pairs = [pair] if pair else self.params.pairs
+        schedules = [schedule] if schedule else self.params.schedules
+        return starmap(RunKey, product(learners, pairs, schedules, self.params.seeds))
 
     def run(self, key: RunKey) -> params.Run:
         """What a training job is told."""

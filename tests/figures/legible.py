@@ -30,21 +30,24 @@ def texts(figure: Figure) -> list[tuple[str, Bbox]]:
     with applied():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
+        hidden = unseen(figure)
         found = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-        found = [text for text in found if text.axes is None or shown(text)]
+        found = [text for text in found if id(text) not in hidden]
         return [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in found]
 
 
-def shown(text: Text) -> bool:
-    """Tick labels of hidden ticks are still objects of the figure; what lies outside the limits is not drawn."""
-    axes = text.axes
-    assert axes is not None
-    for axis in (axes.xaxis, axes.yaxis):
-        for tick in [*axis.majorTicks, *axis.minorTicks]:
-            if text in (tick.label1, tick.label2):
-                low, high = sorted(axis.get_view_interval())
-                return axes.axison and text in axis.get_ticklabels(which="both") and low <= tick.get_loc() <= high
-    return True
+def unseen(figure: Figure) -> set[int]:
+    """Ids of the tick labels that are not drawn: spare ones, those beyond the limits, all of an axis that is off."""
+    found = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            current = {id(text) for text in axis.get_ticklabels(which="both")} if axes.axison else set()
+            for tick in [*axis.majorTicks, *axis.minorTicks]:
+                for label in (tick.label1, tick.label2):
+                    if id(label) not in current or not low <= tick.get_loc() <= high:
+                        found.add(id(label))
+    return found
 
 
 def overlap(one: Bbox, other: Bbox) -> bool:

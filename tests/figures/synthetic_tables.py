@@ -9,10 +9,12 @@ import pandas as pd
 
 DIRECTIONS = ("1>2", "2>1", "1>1", "2>2")
 NAMES = (
-    "gpt loreft rwkv7 reader gla feedback mutual-online-distillation sdtt bitdistiller ema critic ttt-linear "
-    "knn introspection re-mask one obd born-again mqar a_very_long_name_of_a_learner_that_nobody_would_choose"
-).split()
-COLUMNS = "learner pair schedule seed cycle layer direction condition measure value low high".split()
+    *("gpt", "loreft", "rwkv7", "reader", "gla", "feedback", "mutual-online-distillation", "sdtt", "bitdistiller"),
+    *("ema", "critic", "ttt-linear", "knn", "introspection", "re-mask", "one", "obd", "born-again", "mqar"),
+    "a_very_long_name_of_a_learner_that_nobody_would_choose",
+)
+RUN = ("learner", "pair", "schedule", "seed")
+COLUMNS = [*RUN, "cycle", "layer", "direction", "condition", "measure", "value", "low", "high"]
 WORDS = ("learner", "pair", "schedule", "direction", "condition", "measure")
 
 
@@ -90,7 +92,9 @@ def states(learners: int = 2, last: int = 64, layers: int = 2, width: int = 8) -
                 for direction in DIRECTIONS:
                     for side, text in (("input", direction[0]), ("target", direction[2])):
                         moved = away[direction if side == "target" else text] * np.log1p(cycle)
-                        rows.append([name, cycle, layer, direction, side, text, start[text] + moved + (side == "target")])
+                        rows.append(
+                            [name, cycle, layer, direction, side, text, start[text] + moved + (side == "target")]
+                        )
     table = pd.DataFrame(rows, columns=["learner", "cycle", "layer", "direction", "side", "text", "vector"])
     return table.assign(pair="spacing", schedule="shuffled", seed=0)
 

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from resonance.errors import UserError
 from resonance.measures.run import Identity, read_run
 from resonance.storage import write_table
+
+NAMES = {"learner": "gpt", "pair": "spacing", "schedule": "shuffled", "seed": 3}
 
 
 def test_chunks_are_joined(synthetic: Callable) -> None:
@@ -36,15 +39,25 @@ def test_kinds_that_were_not_given_are_empty(synthetic: Callable) -> None:
     assert run.snapshots.cycles == ()
 
 
-def test_files_of_two_runs_are_refused(synthetic: Callable, tmp_path: Path) -> None:
-    run, other = synthetic().write(), tmp_path / "other.parquet"
-    made_by = {"learner": "gpt", "pair": "spacing", "schedule": "shuffled", "seed": 4}
-    write_table(other, pa.table({"cycle": [1]}), made_by)
+@pytest.mark.parametrize("other", [{"seed": 4}, {"run": "0123"}])
+def test_files_of_two_runs_are_refused(other: dict[str, Any], synthetic: Callable, tmp_path: Path) -> None:
+    run, path = synthetic().write(), tmp_path / "other.parquet"
+    write_table(path, pa.table({"cycle": [1]}), NAMES | other)
     with pytest.raises(UserError, match="different runs"):
-        read_run(logs=[*run.log_files, other])
-    write_table(other, pa.table({"cycle": [1]}), {"learner": "gpt"})
-    with pytest.raises(UserError, match="does not say its pair"):
-        read_run(logs=[other])
+        read_run(logs=[*run.log_files, path])
+
+
+def test_names_come_from_the_files_or_from_the_caller(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    write_table(path, pa.table({"cycle": [1]}), {"run": "0123"})
+    with pytest.raises(UserError, match="does not say its learner"):
+        read_run(logs=[path])
+    assert read_run(logs=[path], identity=Identity("a", "b", "c", 1)).identity.learner == "a"
+    write_table(path, pa.table({"cycle": [1]}), NAMES)
+    assert read_run(logs=[path]).identity == Identity("gpt", "spacing", "shuffled", 3)
+
+
+def test_no_file_is_no_run() -> None:
     with pytest.raises(UserError, match="no file"):
         read_run()
 

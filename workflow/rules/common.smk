@@ -17,9 +17,11 @@ shell.prefix(
 )
 
 from resonance.errors import UserError
+from resonance.figures.captions import CAPTIONS, PAIR
 from resonance.housekeeping import set_aside, unrecorded
+from resonance.measures import FAMILIES
 from resonance.params import canonical, load
-from resonance.plan import FAMILIES, RunKey, Study
+from resonance.plan import RunKey, Study
 from resonance.provenance import code, folder
 
 try:
@@ -29,7 +31,7 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 PARAMS = STUDY.params
-LAST = STUDY.chunks[-1]
+FIGURES = [kind for kind in CAPTIONS if kind != PAIR]
 
 
 wildcard_constraints:

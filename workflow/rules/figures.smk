@@ -1,5 +1,86 @@
-"""placeholder"""
-rule placeholder:
-    output: "results/report.html"
-    input: [file for run in STUDY.runs() for file in STUDY.files("evaluations", "parquet", run)],
-    shell: "touch {output}"
+"""Figures and the report: what a visitor looks at.
+
+REQUIRED INPUTS: results/tables, results/snapshots, results/generations, results/states (their seals), tokens.
+OUTPUTS: results/figures/*.svg and *.png, results/report.html.
+"""
+
+
+rule draw_pair:
+    input:
+        tokens="data/derived/tokens/{pair}/pair/tokens.parquet",
+    output:
+        svg="results/figures/pair-{pair}.svg",
+        png=report(
+            "results/figures/pair-{pair}.png",
+            caption="../report/pair.rst",
+            category="{pair}",
+            labels={"figure": "the two texts", "schedule": "–"},
+        ),
+    log:
+        "logs/draw_pair/{pair}.log",
+    conda:
+        "../envs/resonance.yaml"
+    params:
+        code=code("resonance.figures.pair", "resonance.figures.save"),
+    shell:
+        "python -m resonance draw-pair --tokens {input.tokens} --out results/figures --log {log}"
+
+
+rule draw_figures:
+    input:
+        tables=expand("results/tables/{family}.parquet", family=FAMILIES),
+        snapshots=lambda wildcards: [
+            file
+            for run in STUDY.runs(pair=wildcards.pair, schedule=wildcards.schedule)
+            for file in STUDY.files("snapshots", "parquet", run)
+        ],
+    output:
+        svg=[f"results/figures/{kind}-{{pair}}-{{schedule}}.svg" for kind in FIGURES],
+        png=[
+            report(
+                f"results/figures/{kind}-{{pair}}-{{schedule}}.png",
+                caption="../report/figure.rst",
+                category="{pair}",
+                labels={"figure": kind, "schedule": "{schedule}"},
+            )
+            for kind in FIGURES
+        ],
+    log:
+        "logs/draw_figures/{pair}/{schedule}.log",
+    conda:
+        "../envs/resonance.yaml"
+    params:
+        code=code("resonance.figures.gallery"),
+        learners=list(PARAMS.learners),
+    shell:
+        "python -m resonance draw-figures --pair {wildcards.pair} --schedule {wildcards.schedule}"
+        " --learners {params.learners} --tables {input.tables} --snapshots {input.snapshots}"
+        " --out results/figures --log {log}"
+
+
+rule render_report:
+    input:
+        tables=expand("results/tables/{family}.parquet", family=FAMILIES),
+        pairs=expand("results/figures/pair-{pair}.svg", pair=PARAMS.pairs),
+        figures=expand(
+            "results/figures/{kind}-{pair}-{schedule}.svg",
+            kind=FIGURES,
+            pair=PARAMS.pairs,
+            schedule=PARAMS.schedules,
+        ),
+        seals=[STUDY.files("states", "json", run)[-1] for run in STUDY.runs()],
+        generations=[file for run in STUDY.runs() for file in STUDY.files("generations", "parquet", run)],
+        metrics=expand("results/metrics/{learner}.json", learner=PARAMS.learners),
+    output:
+        "results/report.html",
+    log:
+        "logs/render_report.log",
+    conda:
+        "../envs/resonance.yaml"
+    params:
+        code=code("resonance.report.render", "resonance.report.provenance"),
+        style=folder("src/resonance/report"),
+        study=canonical(PARAMS),
+    shell:
+        "python -m resonance render-report --params {params.study:q} --tables {input.tables} --figures results/figures"
+        " --seals {input.seals} --generations {input.generations} --out {output} --log {log}"

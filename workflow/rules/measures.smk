@@ -1,1 +1,75 @@
-"""placeholder"""
+"""Measures: tidy tables, one family per file, from what was recorded of each run; and a few numbers for DVC.
+
+REQUIRED INPUTS: results/logs, results/evaluations, results/snapshots.
+OUTPUTS: results/measures/<run>/<family>.parquet, results/tables/<family>.parquet, results/metrics/<learner>.json,
+results/curves/<learner>.tsv.
+"""
+
+
+def recorded(kind):
+    def files(wildcards):
+        return STUDY.files(kind, "parquet", run_of(wildcards)) if kind in FAMILIES[wildcards.family] else []
+
+    return files
+
+
+def measures_of_family(wildcards):
+    return [f"results/measures/{run}/{wildcards.family}.parquet" for run in STUDY.runs()]
+
+
+def measures_of_learner(wildcards):
+    return [f"results/measures/{run}/{family}.parquet" for run in STUDY.runs(wildcards.learner) for family in FAMILIES]
+
+
+rule measure_run:
+    input:
+        logs=recorded("logs"),
+        evaluations=recorded("evaluations"),
+        snapshots=recorded("snapshots"),
+    output:
+        "results/measures/{learner}/{pair}/{schedule}/{seed}/{family}.parquet",
+    log:
+        "logs/measure_run/{learner}/{pair}/{schedule}/{seed}/{family}.log",
+    conda:
+        "../envs/resonance.yaml"
+    params:
+        code=lambda wildcards: code("resonance.measures.table", f"resonance.measures.{wildcards.family}"),
+        name=lambda wildcards: str(run_of(wildcards)),
+        logs=lambda wildcards, input: optional("logs", input.logs),
+        evaluations=lambda wildcards, input: optional("evaluations", input.evaluations),
+        snapshots=lambda wildcards, input: optional("snapshots", input.snapshots),
+    shell:
+        "python -m resonance measure-run --name {params.name} --family {wildcards.family} {params.logs}"
+        " {params.evaluations} {params.snapshots} --out {output} --log {log}"
+
+
+rule collect_table:
+    input:
+        measures_of_family,
+    output:
+        "results/tables/{family}.parquet",
+    log:
+        "logs/collect_table/{family}.log",
+    conda:
+        "../envs/resonance.yaml"
+    params:
+        code=code("resonance.measures.table"),
+    shell:
+        "python -m resonance collect-table --measures {input} --out {output} --log {log}"
+
+
+rule summarise_learner:
+    input:
+        measures_of_learner,
+    output:
+        metrics="results/metrics/{learner}.json",
+        curve="results/curves/{learner}.tsv",
+    log:
+        "logs/summarise_learner/{learner}.log",
+    conda:
+        "../envs/resonance.yaml"
+    params:
+        code=code("resonance.measures.summary"),
+    shell:
+        "python -m resonance summarise-learner --learner {wildcards.learner} --measures {input}"
+        " --metrics {output.metrics} --curve {output.curve} --log {log}"

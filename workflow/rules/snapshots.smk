@@ -21,11 +21,12 @@ rule snapshot_states:
         gpu=gpus,
     params:
         code=lambda wildcards: code("resonance.snapshots.states", *run_modules(wildcards)),
+        name=lambda wildcards: str(run_of(wildcards)),
         run=told,
         weights=published_weights,
         base=lambda wildcards, input: optional("base", input.base),
     shell:
-        "python -m resonance snapshot-states --run {params.run:q} --tokens {input.tokens} {params.base}"
+        "python -m resonance snapshot-states --name {params.name} --run {params.run:q} --tokens {input.tokens} {params.base}"
         " --marks {input.marks} --out {output} --log {log}"
 
 
@@ -46,11 +47,12 @@ rule evaluate_marks:
         gpu=gpus,
     params:
         code=lambda wildcards: code("resonance.snapshots.evaluation", *run_modules(wildcards)),
+        name=lambda wildcards: str(run_of(wildcards)),
         run=told,
         weights=published_weights,
         evaluation=canonical(PARAMS.evaluation),
         base=lambda wildcards, input: optional("base", input.base),
     shell:
-        "python -m resonance evaluate-marks --run {params.run:q} --tokens {input.tokens} {params.base}"
+        "python -m resonance evaluate-marks --name {params.name} --run {params.run:q} --tokens {input.tokens} {params.base}"
         " --marks {input.marks} --evaluation {params.evaluation:q} --out {output.table} --spoken {output.spoken}"
         " --log {log}"

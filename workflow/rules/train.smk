@@ -43,13 +43,14 @@ rule train_chunk:
         gpu=gpus,
     params:
         code=training_code,
+        name=lambda wildcards: str(run_of(wildcards)),
         run=told,
         weights=published_weights,
         start=lambda wildcards: STUDY.before[wildcards.stop],
         base=lambda wildcards, input: optional("base", input.base),
         previous=lambda wildcards, input: optional("previous", input.previous),
     shell:
-        "python -m resonance train-chunk --run {params.run:q} --tokens {input.tokens} {params.base}"
+        "python -m resonance train-chunk --name {params.name} --run {params.run:q} --tokens {input.tokens} {params.base}"
         " --schedule {input.schedule} {params.previous} --start {params.start} --stop {wildcards.stop}"
         " --state {output.state} --table {output.log} --marks {output.marks}"
         " --scratch scratch/{wildcards.learner}/{wildcards.pair}/{wildcards.schedule}/{wildcards.seed}/{wildcards.stop}"

@@ -21,6 +21,11 @@ def cycle_ticks(last: int, most: int) -> list[int]:
     return [0, *(10**power for power in range(0, decades + 1, stride))]
 
 
+def in_cycles(number: int) -> str:
+    """`1 cycle`, `1,000,000 cycles`."""
+    return f"{number:,} cycle{'' if number == 1 else 's'}"
+
+
 def power(number: float) -> str:
     """100, 1, 0.01, 10⁻³, 10⁵: a power of ten without the help of mathematical typesetting."""
     exponent = round(math.log10(number))

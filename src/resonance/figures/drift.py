@@ -12,7 +12,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from resonance.figures.cycles import short
+from resonance.figures.cycles import in_cycles, short
 from resonance.figures.notice import notice
 from resonance.figures.rows import Tables, describe, learners, rows
 from resonance.figures.sheet import MARGIN, Sheet, of, sheet, shortened, text_width
@@ -121,7 +121,7 @@ def headline(table: pd.DataFrame, shares: dict[str, tuple[float, float]]) -> str
     """How much of the drift of the last layer is a rotation."""
     last = int(table["cycle"].max())
     if not shares:
-        return f"Drift of the hidden states since cycle 0, over {last:,} cycles"
+        return f"Drift of the hidden states since cycle 0, over {in_cycles(last)}"
     least, most = (pick(shares, key=lambda name: shares[name][0]) for pick in (min, max))
     if len(shares) == 1:
         share, noise = shares[most]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from resonance.figures.cycles import LABEL, cycle_axis
+from resonance.figures.cycles import LABEL, cycle_axis, in_cycles
 from resonance.figures.notice import notice
 from resonance.figures.rows import Tables, describe, draw_pale, draw_seeds, last_values, learners, rows
 from resonance.figures.sheet import of, sheet
@@ -55,8 +55,8 @@ def headline(table: pd.DataFrame) -> str:
     least, most = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
     if len(ends) == 1:
         start = table.loc[table["cycle"] == table["cycle"].min(), "value"].mean()
-        return f"{least}: loss {start:.3g} → {ends[least]:.3g} nat/token in {last:,} cycles"
+        return f"{least}: loss {start:.3g} → {ends[least]:.3g} nat/token in {in_cycles(last)}"
     return (
-        f"Loss after {last:,} cycles: from {of(f'{ends[least]:.3g}', least)} "
+        f"Loss after {in_cycles(last)}: from {of(f'{ends[least]:.3g}', least)} "
         f"to {of(f'{ends[most]:.3g}', most)} nat/token"
     )

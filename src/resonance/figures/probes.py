@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from resonance.figures.cycles import LABEL, cycle_axis
+from resonance.figures.cycles import LABEL, cycle_axis, in_cycles
 from resonance.figures.notice import notice
 from resonance.figures.rows import Tables, describe, draw_seeds, last_values, learners, rows
 from resonance.figures.sheet import Group, of, sheet
@@ -130,6 +130,6 @@ def headline(table: pd.DataFrame) -> str:
         least, most = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
         shown = {name: f"{end:.0%}" if measure == "store_share" else f"{end:.3g}" for name, end in ends.items()}
         if len(ends) == 1:
-            return f"{most}, after {last:,} cycles: {shown[most]} {said}"
-        return f"After {last:,} cycles: {of(shown[least], least)} to {of(shown[most], most)} {said}"
-    return f"New texts and changed inputs over {last:,} cycles"
+            return f"{most}, after {in_cycles(last)}: {shown[most]} {said}"
+        return f"After {in_cycles(last)}: {of(shown[least], least)} to {of(shown[most], most)} {said}"
+    return f"New texts and changed inputs over {in_cycles(last)}"

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from resonance.figures.cycles import cycle_ticks, power, short
+from resonance.figures.cycles import cycle_ticks, in_cycles, power, short
 from resonance.figures.notice import notice
 from resonance.figures.rows import Tables, describe, draw_seeds, last_values, learners, rows
 from resonance.figures.sheet import of, sheet
@@ -72,7 +72,7 @@ def headline(table: pd.DataFrame) -> str:
     ends = last_values(table[table["measure"] == GAIN])
     last = int(table["cycle"].max())
     if not ends:
-        return f"Change of the carried state over {last:,} cycles"
+        return f"Change of the carried state over {in_cycles(last)}"
     least, most = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
     said = {name: f"{end:+.2g}".replace("-", "−") for name, end in ends.items()}
     if len(ends) == 1:

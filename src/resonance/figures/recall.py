@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from resonance.figures.cycles import LABEL, cycle_axis
+from resonance.figures.cycles import LABEL, cycle_axis, in_cycles
 from resonance.figures.notice import notice
 from resonance.figures.rows import Tables, describe, draw_seeds, last_values, learners, rows
 from resonance.figures.sheet import of, sheet
@@ -59,8 +59,8 @@ def headline(table: pd.DataFrame, prefix: int) -> str:
     least, most = min(ends, key=ends.__getitem__), max(ends, key=ends.__getitem__)
     start = "from its start" if prefix == 0 else f"from token {prefix} on"
     if len(ends) == 1:
-        return f"{most} recites {ends[most]:.0%} of a target {start} after {last:,} cycles"
+        return f"{most} recites {ends[most]:.0%} of a target {start} after {in_cycles(last)}"
     return (
-        f"Recited {start} after {last:,} cycles: {of(f'{ends[least]:.0%}', least)} "
+        f"Recited {start} after {in_cycles(last)}: {of(f'{ends[least]:.0%}', least)} "
         f"to {of(f'{ends[most]:.0%}', most)} of a target"
     )

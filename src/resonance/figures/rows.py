@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from resonance.figures.cycles import in_cycles
 from resonance.figures.style import Mark
 
 Tables = Mapping[str, pd.DataFrame]
@@ -115,6 +116,5 @@ def describe(table: pd.DataFrame, spread: bool = True) -> str:
         parts.append(f"{seeds} seeds: mean, and each as a thin line")
     else:
         parts.append(f"seed {table['seed'].iloc[0]}")
-    last = int(table["cycle"].max())
-    parts.append(f"{last:,} cycle{'' if last == 1 else 's'}")
+    parts.append(in_cycles(int(table["cycle"].max())))
     return " · ".join(parts)

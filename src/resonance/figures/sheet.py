@@ -65,7 +65,8 @@ class Sheet:
         assert layout is not None
         top = layout.get()["rect"][3]
         self.figure.supxlabel(across, size=TEXT)
-        self.figure.supylabel(up, size=TEXT, y=top / 2)
+        lines = wrapped(up, 0.9 * top * self.figure.get_figheight(), TEXT)
+        self.figure.supylabel("\n".join(lines), size=TEXT, y=top / 2)
 
     def corner(self, panel: Axes, *texts: str) -> None:
         """A few words at the upper right of a panel: the first of `texts` for which its title leaves the room."""

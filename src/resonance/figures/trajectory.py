@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from resonance.figures.cycles import in_cycles
 from resonance.figures.notice import notice
 from resonance.figures.rows import learners
 from resonance.figures.sheet import of, sheet
@@ -161,10 +162,10 @@ def headline(paths: Mapping[str, Paths], last: int) -> str:
     far = {name: moved(own) for name, own in paths.items()}
     most, least = max(far, key=far.__getitem__), min(far, key=far.__getitem__)
     if len(far) == 1:
-        return f"{most}: the mean state of a text moves by {far[most]:.2f} times its length in {last:,} cycles"
+        return f"{most}: the mean state of a text moves by {far[most]:.2f} times its length in {in_cycles(last)}"
     return (
         f"The mean state of a text moves by {of(f'{far[least]:.2f}', least)} to {of(f'{far[most]:.2f}', most)} "
-        f"times its length in {last:,} cycles"
+        f"times its length in {in_cycles(last)}"
     )
 
 

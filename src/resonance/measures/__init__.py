@@ -14,8 +14,15 @@ from resonance.errors import UserError
 if TYPE_CHECKING:
     from resonance.measures.table import Family
 
-FAMILIES: tuple[str, ...] = ("loss", "memorisation", "probes", "similarity", "geometry", "reader")
-"""All families, in the order in which the report shows them."""
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "loss": ("logs", "evaluations"),
+    "memorisation": ("evaluations",),
+    "probes": ("evaluations",),
+    "similarity": ("snapshots",),
+    "geometry": ("snapshots",),
+    "reader": ("logs",),
+}
+"""All families, in the order in which the report shows them, and the kinds of files that each reads."""
 
 
 def load_family(name: str) -> Family:

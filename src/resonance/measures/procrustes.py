@@ -92,6 +92,8 @@ def split_drift(x_ND: Floats, y_ND: Floats, p_MD: Floats, q_MD: Floats, folds: S
     basis_DD = np.linalg.eigh(x.T @ x + y.T @ y)[1][:, ::-1]
     x, y = x @ basis_DD, y @ basis_DD
     k = best_components(x, y, folds)
+    if k == 0:
+        return Split(moved / norm, 0.0, moved / norm, shift / norm, 0)
     p, q = p @ basis_DD, q @ basis_DD
     p[:, :k] = p[:, :k] @ nearest_rotation(x[:, :k].T @ y[:, :k])
     left = float(np.linalg.norm(q - p))

@@ -75,26 +75,30 @@ def read_run(
     logs: Sequence[str | Path] = (),
     evaluations: Sequence[str | Path] = (),
     snapshots: Sequence[str | Path] = (),
+    identity: Identity | None = None,
 ) -> RunData:
     """The run that these files belong to.
 
+    Args:
+        identity: what the run is called; left out, the names must stand in the metadata of the files.
+
     Raises:
-        UserError: the files are of different runs, or there is none.
+        UserError: the files are of different runs, or there is none, or nobody says what the run is called.
     """
     kinds = [tuple(sorted(map(Path, paths))) for paths in (logs, evaluations, snapshots)]
-    found: dict[Identity, Path] = {}
-    for path in (path for paths in kinds for path in paths):
-        made_by = read_made_by(path)
-        missing = [key for key in KEYS if key not in made_by]
-        if missing:
-            raise UserError(f"{path} does not say its {missing[0]}: delete it and run `snakemake -- {path}`.")
-        found.setdefault(Identity(*(made_by[key] for key in KEYS)), path)
-    if len(found) > 1:
-        first, second = list(found.values())[:2]
-        raise UserError(f"{first} and {second} are of different runs: name the files of one run.")
-    if not found:
+    about = {path: read_made_by(path) for paths in kinds for path in paths}
+    if not about:
         raise UserError("no file of a run was named: give its logs, evaluations or snapshots.")
-    return RunData(next(iter(found)), *kinds)
+    first = next(iter(about))
+    for path, made_by in about.items():
+        if any(made_by.get(key) != about[first].get(key) for key in ("run", *KEYS)):
+            raise UserError(f"{first} and {path} are of different runs: name the files of one run.")
+    if identity is None:
+        missing = [key for key in KEYS if key not in about[first]]
+        if missing:
+            raise UserError(f"{first} does not say its {missing[0]}: say what the run is called.")
+        identity = Identity(*(about[first][key] for key in KEYS))
+    return RunData(identity, *kinds)
 
 
 def _joined(paths: tuple[Path, ...]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from resonance.errors import UserError
-from resonance.storage import read_table
+from resonance.storage import read_table, write_json, write_text
 
 METRICS = {
     "loss": ("nll", "clean"),
@@ -58,7 +58,7 @@ def summarise(learner: str, measure_paths: Iterable[str | Path]) -> tuple[dict[s
     rows = rows[rows["learner"] == learner]
     if rows.empty:
         raise UserError(f"no table of measures holds learner {learner!r}: name files under measures/{learner}/.")
-    metrics = {"runs": float(len(rows[RUN].drop_duplicates())), "cycles": float(rows["cycle"].max())}
+    metrics: dict[str, float] = {"runs": len(rows[RUN].drop_duplicates()), "cycles": int(rows["cycle"].max())}
     for name, (measure, condition) in METRICS.items():
         own = rows[rows["measure"] == measure]
         value = final(own if condition is None else own[own["condition"] == condition])
@@ -82,3 +82,10 @@ def curve(rows: pd.DataFrame) -> pd.DataFrame:
     by_run = rows.pivot_table(index="cycle", columns=RUN, values="value", aggfunc="mean").dropna()
     means = by_run.mean(axis=1)
     return pd.DataFrame({"cycle": means.index.to_numpy("int64"), "loss": means.to_numpy("float64")})
+
+
+def write_summary(learner: str, measures: Iterable[str | Path], metrics: str | Path, curve_file: str | Path) -> None:
+    """Write metrics as JSON and the curve as tab-separated text."""
+    numbers, points = summarise(learner, measures)
+    write_json(metrics, numbers)
+    write_text(curve_file, points.to_csv(sep="\t", index=False, float_format="%.9g", lineterminator="\n"))

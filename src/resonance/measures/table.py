@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import pandas as pd
 import pyarrow as pa
 
 from resonance.errors import UserError
@@ -115,6 +116,11 @@ def concatenate(paths: Sequence[str | Path], out: str | Path, made_by: Mapping[s
     measures = {name: text for each in about for name, text in each["measures"].items()}
     whole = {"kind": "measures", "family": families.pop(), "measures": measures}
     write_table(out, pa.concat_tables(tables).unify_dictionaries().combine_chunks(), {**(made_by or {}), **whole})
+
+
+def read_families(paths: Sequence[str | Path]) -> dict[str, pd.DataFrame]:
+    """Tables of measures by family."""
+    return {read_made_by(path)["family"]: read_table(path).to_pandas() for path in paths}
 
 
 def _null_if_nan(value: Any) -> Any:

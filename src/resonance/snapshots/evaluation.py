@@ -38,7 +38,7 @@ def evaluate_marks(
             if question.batch.condition == "clean" and settings.generate
         ]
     made_by = {
-        "run": run.fingerprint,
+        **run.made_by,
         "kept": settings.kept,
         "prefixes": list(settings.prefixes),
         "bytes": {text: tokens.bytes_of(text) for text in tokens.texts},

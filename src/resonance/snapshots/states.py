@@ -28,7 +28,7 @@ Span = tuple[str, str, str, int, slice]
 
 def snapshot_states(run: Run, marks_file: Path, out: Path) -> None:
     """Write one row per cycle, layer, direction, side and token, a row group per cycle, in constant memory."""
-    made_by = {"kind": "snapshots", "run": run.fingerprint, "links": run.tokens.links}
+    made_by = {**run.made_by, "kind": "snapshots", "links": run.tokens.links}
     writer: pq.ParquetWriter | None = None
     with written(out) as part:
         for cycle, learner in learners(run, marks_file):

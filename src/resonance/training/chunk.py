@@ -65,7 +65,7 @@ def train_chunk(
             if start == 0:
                 marks[0] = copied(learner.marked())
         wanted = set(snapshots_between(at, stop, run.settings.per_doubling))
-        progress = Progress(f"{schedule_file.parent.parent.name} {learner.settings.network.tag}", at, stop)
+        progress = Progress(str(run.names.get("learner", learner.settings.network.tag)), at, stop)
         saved = time.monotonic()
         for cycle, directions, windows in progress.over(schedule.slots(at)):
             chosen = [batches[key] for key in zip(directions, windows, strict=True)]
@@ -77,7 +77,7 @@ def train_chunk(
             if time.monotonic() - saved > run.settings.autosave and cycle < stop:
                 autosave(scratch, run, trainer, log, marks, cycle)
                 saved = time.monotonic()
-        made_by = {"run": run.fingerprint, "cycle": stop}
+        made_by = {**run.made_by, "cycle": stop}
         write_marks(files.marks, marks, made_by)
         write_log(files.log, log, made_by)
         write_state(files.state, trainer.saved(), log, {**made_by, "device": learner.device.type})
@@ -86,7 +86,7 @@ def train_chunk(
 
 def autosave(scratch: Path, run: Run, trainer: Trainer, log: Log, marks: Marks, cycle: int) -> None:
     """Save everything in a folder of its own, then drop the older ones."""
-    made_by = {"run": run.fingerprint, "cycle": cycle}
+    made_by = {**run.made_by, "cycle": cycle}
     files = Files.within(scratch / f"{cycle:012d}")
     write_marks(files.marks, marks, made_by)
     write_log(files.log, log, made_by)

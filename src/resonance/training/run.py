@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,11 +33,21 @@ SPINE = "resonance.training.chunk"
 
 @dataclass(frozen=True)
 class Run:
-    """Settings of a run and the files that it starts from; `base` is None where no base is needed."""
+    """Settings of a run and the files that it starts from.
+
+    base_file: None where no base is needed. names: learner, pair, schedule and seed, written into what the run leaves
+    for people and tables to read; no number depends on them.
+    """
 
     settings: params.Run
     tokens_file: Path
     base_file: Path | None
+    names: Mapping[str, str | int] = field(default_factory=dict)
+
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """What every file of the run says of itself."""
+        return {**self.names, "run": self.fingerprint}
 
     @cached_property
     def fingerprint(self) -> str:
