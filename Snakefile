@@ -15,5 +15,6 @@ rule all:
     default_target: True
     input:
         "results/report.html",
+        expand("results/curves/{learner}.tsv", learner=PARAMS.learners),
         [STUDY.files("states", "safetensors", run)[-1] for run in STUDY.runs()],
         [file for run in STUDY.runs() for file in STUDY.files("snapshots", "parquet", run)],

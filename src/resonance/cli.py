@@ -165,12 +165,20 @@ def collect_table(a: argparse.Namespace) -> None:
     concatenate(a.measures, a.out)
 
 
-@verb("learner", "measures*", "metrics", "curve")
-def summarise_learner(a: argparse.Namespace) -> None:
-    """Write a few final numbers and one curve of a learner, for DVC."""
-    from resonance.measures.summary import write_summary
+@verb("logs*", "out")
+def write_curve(a: argparse.Namespace) -> None:
+    """Write the loss of a learner over cycles, for DVC."""
+    from resonance.measures.curve import write_curve
 
-    write_summary(a.learner, a.measures, a.metrics, a.curve)
+    write_curve(a.logs, a.out)
+
+
+@verb("learner", "measures*", "out")
+def summarise_learner(a: argparse.Namespace) -> None:
+    """Write a few final numbers of a learner, for DVC."""
+    from resonance.measures.summary import write_metrics
+
+    write_metrics(a.learner, a.measures, a.out)
 
 
 @verb("tokens", "out")

@@ -26,43 +26,29 @@ def test_the_end_of_each_run_counts_once(tmp_path: Path) -> None:
         write(tmp_path / "b", [clean(8, "1>2", 6.0)], seed=1),
         write(tmp_path / "c", [clean(8, "1>2", 100.0)], learner="rwkv7"),
     ]
-    metrics, _ = summarise("gpt", paths)
+    metrics = summarise("gpt", paths)
     assert metrics == {"runs": 2, "cycles": 8, "loss": pytest.approx((2 + 6) / 2)}
 
 
 def test_layers_are_represented_by_the_last(tmp_path: Path) -> None:
     rows = [Row(4, "cka", 0.1 * layer, layer=layer, direction="1>1", condition="target") for layer in range(4)]
     rows.append(Row(4, "rotation_share", None, layer=3, condition="probes"))
-    metrics, _ = summarise("gpt", [write(tmp_path / "a", rows)])
+    metrics = summarise("gpt", [write(tmp_path / "a", rows)])
     assert metrics["cka_target"] == pytest.approx(0.3)
     assert "rotation_share" not in metrics
-
-
-def test_the_curve_is_the_mean_over_directions_then_runs(tmp_path: Path) -> None:
-    def online(cycle: int, direction: str, value: float) -> Row:
-        return Row(cycle, "loss_online", value, direction=direction)
-
-    paths = [
-        write(tmp_path / "a", [online(1, "1>2", 2.0), online(1, "2>1", 4.0), online(2, "1>2", 1.0)]),
-        write(tmp_path / "b", [online(1, "1>2", 5.0), online(3, "1>2", 5.0)], seed=1),
-    ]
-    _, curve = summarise("gpt", paths)
-    assert curve.to_dict("list") == {"cycle": [1], "loss": [4.0]}
 
 
 def test_a_whole_run(synthetic: Callable, tmp_path: Path) -> None:
     run = synthetic(later=lambda v, cycle, rng: v + rng.standard_normal(v.shape)).write()
     for family in FAMILIES:
         write_family(tmp_path / f"{family}.parquet", family, run)
-    metrics, curve = summarise("gpt", [tmp_path / f"{family}.parquet" for family in FAMILIES])
+    metrics = summarise("gpt", [tmp_path / f"{family}.parquet" for family in FAMILIES])
     assert metrics["loss"] == pytest.approx(4 / 9)
     assert metrics["exact_continuation_8"] == 1
     assert metrics["input_effect_blank"] == pytest.approx(0.5)
     assert metrics["store_share"] == 0.5
     assert 0.5 < metrics["drift_pair"] < 1.5
     assert "state_change" not in metrics
-    assert curve["cycle"].tolist() == list(range(1, 9))
-    assert curve["loss"].tolist() == pytest.approx([4 / c for c in range(1, 9)])
     write_json(tmp_path / "gpt.json", metrics)
 
 

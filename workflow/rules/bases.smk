@@ -32,3 +32,8 @@ rule train_base:
         "python -m resonance train-base --network {params.network:q} --base {params.base:q} --seed {params.seed}"
         " --compute {params.compute:q} --corpus {input.corpus} --tokens {input.tokens}"
         " --out {output.weights} --log {log}"
+
+
+rule bases:
+    input:
+        [base for run in STUDY.runs() if (base := STUDY.base(run))],

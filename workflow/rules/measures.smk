@@ -1,8 +1,7 @@
-"""Measures: tidy tables, one family per file, from what was recorded of each run; and a few numbers for DVC.
+"""Measures: tidy tables, one family per file, from what was recorded of each run; and a few numbers for `dvc metrics`.
 
 REQUIRED INPUTS: results/logs, results/evaluations, results/snapshots.
-OUTPUTS: results/measures/<run>/<family>.parquet, results/tables/<family>.parquet, results/metrics/<learner>.json,
-results/curves/<learner>.tsv.
+OUTPUTS: results/measures/<run>/<family>.parquet, results/tables/<family>.parquet, results/metrics/<learner>.json.
 """
 
 
@@ -62,8 +61,7 @@ rule summarise_learner:
     input:
         measures_of_learner,
     output:
-        metrics="results/metrics/{learner}.json",
-        curve="results/curves/{learner}.tsv",
+        "results/metrics/{learner}.json",
     log:
         "logs/summarise_learner/{learner}.log",
     conda:
@@ -72,4 +70,4 @@ rule summarise_learner:
         code=code("resonance.measures.summary"),
     shell:
         "python -m resonance summarise-learner --learner {wildcards.learner} --measures {input}"
-        " --metrics {output.metrics} --curve {output.curve} --log {log}"
+        " --out {output} --log {log}"

@@ -21,3 +21,9 @@ rule build_schedule:
     shell:
         "python -m resonance build-schedule --tokens {input.tokens} --order {params.order:q} --seed {wildcards.seed}"
         " --start {params.start} --stop {wildcards.stop} --out {output} --log {log}"
+
+
+rule texts:
+    input:
+        [STUDY.tokens(run) for run in STUDY.runs()],
+        [STUDY.schedule(run, chunk) for run in STUDY.runs() for chunk in STUDY.chunks],

@@ -1,7 +1,8 @@
 """Training: one job per run and chunk; chunk k starts from the state that chunk k - 1 left.
 
 REQUIRED INPUTS: data/derived/tokens/, data/derived/schedules/, data/derived/bases/.
-OUTPUTS: results/states, results/logs and results/marks, each /<learner>/<pair>/<schedule>/<seed>/<stop>.
+OUTPUTS: results/states, results/logs and results/marks, each /<learner>/<pair>/<schedule>/<seed>/<stop>;
+results/curves/<learner>.tsv for `dvc plots`.
 """
 
 
@@ -55,3 +56,20 @@ rule train_chunk:
         " --state {output.state} --table {output.log} --marks {output.marks}"
         " --scratch scratch/{wildcards.learner}/{wildcards.pair}/{wildcards.schedule}/{wildcards.seed}/{wildcards.stop}"
         " --log {log}"
+
+
+rule write_curve:
+    input:
+        lambda wildcards: [
+            file for run in STUDY.runs(wildcards.learner) for file in STUDY.files("logs", "parquet", run)
+        ],
+    output:
+        "results/curves/{learner}.tsv",
+    log:
+        "logs/write_curve/{learner}.log",
+    conda:
+        "../envs/resonance.yaml"
+    params:
+        code=code("resonance.measures.curve"),
+    shell:
+        "python -m resonance write-curve --logs {input} --out {output} --log {log}"

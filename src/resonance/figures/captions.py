@@ -35,7 +35,7 @@ CAPTIONS: dict[str, Caption] = {
         "Loss on the four directions",
         "Lower is better; 0 means that every next token is certain. Cycle 0 is the network before the first cycle. "
         "Loss alone cannot tell reading from reciting: two lines that share a target and fall together (1→2 with 2→2, "
-        "2→1 with 1→1) may do so without any use of the input. The pale lines show every step between the marks, so an "
+        "2→1 with 1→1) may do so without any use of the input. The pale lines are the steps between the marks, so an "
         "instability that no mark hit is seen there.",
         "tables/loss.parquet",
     ),
@@ -67,8 +67,8 @@ CAPTIONS: dict[str, Caption] = {
         "How far each layer has moved",
         "Each column of a map is a snapshot, each row a layer. The squared drift from cycle 0 is the sum of two parts: "
         "what one rotation of the whole space explains (nothing is lost by it: the points keep their places among each "
-        "other), and the rest, a change of shape. The rotation is fitted on the two texts and judged on other tokens. "
-        "Both maps have one colour scale, so brightness can be compared across learners.",
+        "other), and the rest, a change of shape. The rotation is fitted on some tokens and judged on others that it "
+        "has not seen. Both maps have one colour scale, so brightness can be compared across learners.",
         "tables/similarity.parquet",
     ),
     "trajectory": Caption(
@@ -77,7 +77,7 @@ CAPTIONS: dict[str, Caption] = {
         "over all cycles: distances within a panel are true as far as the plane reaches (its share of the variance "
         "stands at the corner), distances between panels mean nothing. Targets have one path per direction; an input "
         "is read before the direction is known and has one path per text. Paths that end together have become one "
-        "place.",
+        "place in this plane.",
         "snapshots",
     ),
 }

@@ -1,4 +1,4 @@
-"""A few final numbers and one curve per learner, for `dvc metrics` and `dvc plots`."""
+"""A few final numbers per learner, for `dvc metrics`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from resonance.errors import UserError
-from resonance.storage import read_table, write_json, write_text
+from resonance.storage import read_table, write_json
 
 METRICS = {
     "loss": ("nll", "clean"),
@@ -37,8 +37,8 @@ METRICS = {
 RUN = ["pair", "schedule", "seed"]
 
 
-def summarise(learner: str, measure_paths: Iterable[str | Path]) -> tuple[dict[str, float], pd.DataFrame]:
-    """Metrics and curve of a learner from the tables of measures of its runs.
+def summarise(learner: str, measure_paths: Iterable[str | Path]) -> dict[str, float]:
+    """The metrics of a learner from the tables of measures of its runs.
 
     Args:
         measure_paths: tables of any families and runs; rows of other learners are left out.
@@ -46,7 +46,6 @@ def summarise(learner: str, measure_paths: Iterable[str | Path]) -> tuple[dict[s
     Returns:
         {name: number}: per run the mean at its last cycle and last layer, then the mean over runs; what nobody measured
         is missing; `runs` and `cycles` (the longest run) come with it.
-        Columns `cycle`, `loss` (nat/token): the online loss, mean over directions, then over runs.
 
     Raises:
         UserError: no row is of this learner.
@@ -64,7 +63,7 @@ def summarise(learner: str, measure_paths: Iterable[str | Path]) -> tuple[dict[s
         value = final(own if condition is None else own[own["condition"] == condition])
         if isfinite(value):
             metrics[name] = value
-    return metrics, curve(rows[rows["measure"] == "loss_online"])
+    return metrics
 
 
 def final(rows: pd.DataFrame) -> float:
@@ -77,15 +76,6 @@ def final(rows: pd.DataFrame) -> float:
     return float(rows.groupby(RUN)["value"].mean().mean())
 
 
-def curve(rows: pd.DataFrame) -> pd.DataFrame:
-    """`cycle`, `loss`: mean over directions, then over runs, of the cycles that every run has."""
-    by_run = rows.pivot_table(index="cycle", columns=RUN, values="value", aggfunc="mean").dropna()
-    means = by_run.mean(axis=1)
-    return pd.DataFrame({"cycle": means.index.to_numpy("int64"), "loss": means.to_numpy("float64")})
-
-
-def write_summary(learner: str, measures: Iterable[str | Path], metrics: str | Path, curve_file: str | Path) -> None:
-    """Write metrics as JSON and the curve as tab-separated text."""
-    numbers, points = summarise(learner, measures)
-    write_json(metrics, numbers)
-    write_text(curve_file, points.to_csv(sep="\t", index=False, float_format="%.9g", lineterminator="\n"))
+def write_metrics(learner: str, measures: Iterable[str | Path], out: str | Path) -> None:
+    """Write the metrics of a learner as JSON."""
+    write_json(out, summarise(learner, measures))

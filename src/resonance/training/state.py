@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
-import transformers
 from torch import Tensor
 
 from resonance.errors import UserError
@@ -39,7 +38,7 @@ class Files:
 def write_state(path: Path, tensors: Mapping[str, Tensor], log: Log, made_by: Mapping[str, Any]) -> None:
     """The whole state after a cycle; its JSON comes last."""
     open_bins = {f"log/{direction}": torch.from_numpy(bin_5Q) for direction, bin_5Q in log.open.items()}
-    versions = {module.__name__: module.__version__ for module in (torch, transformers, safetensors)}
+    versions = {package: version(package) for package in ("torch", "transformers", "safetensors")}
     write_sealed(path, {**tensors, **open_bins}, {**made_by, "kind": "state", "versions": versions})
 
 
