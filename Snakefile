@@ -1,5 +1,5 @@
 # The study, in the order of its data. Everything that a user sets stands in params.yaml; DVC reads the same file.
-include: "workflow/rules/common.smk"
+include: "workflow/rules/study.smk"
 include: "workflow/rules/text.smk"
 include: "workflow/rules/schedule.smk"
 include: "workflow/rules/bases.smk"
@@ -17,4 +17,8 @@ rule all:
         "results/report.html",
         expand("results/curves/{learner}.tsv", learner=PARAMS.learners),
         [STUDY.files("states", "safetensors", run)[-1] for run in STUDY.runs()],
-        [file for run in STUDY.runs() for file in STUDY.files("snapshots", "parquet", run)],
+        [
+            file
+            for run in STUDY.runs()
+            for file in STUDY.files("snapshots", "parquet", run)
+        ],

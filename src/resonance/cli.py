@@ -12,9 +12,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resonance import params
 from resonance.errors import UserError
+
+if TYPE_CHECKING:
+    from resonance.training.run import Run
 
 log = logging.getLogger("resonance")
 Verb = Callable[[argparse.Namespace], None]
@@ -209,7 +213,7 @@ def render_report(a: argparse.Namespace) -> None:
     render(a.out, told, read_families(a.tables), a.figures, provenance(a.seals), read_generations(a.generations))
 
 
-def _run(a: argparse.Namespace):  # noqa: ANN202 (a type that needs torch)
+def _run(a: argparse.Namespace) -> Run:
     from resonance.plan import RunKey
     from resonance.training.run import Run
 

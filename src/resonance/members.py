@@ -5,15 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from resonance.params import Block, Learner
+from resonance.params import Learner, Member
 
 
-def module_name(package: str, settings: Block) -> str:
+def module_name(package: str, settings: Member) -> str:
     """`resonance.networks` and the settings of `rwkv7` → `resonance.networks.rwkv7`."""
-    return f"{package}.{settings.tag.replace('-', '_')}"  # type: ignore[attr-defined]
+    return f"{package}.{settings.tag.replace('-', '_')}"
 
 
-def implementation(package: str, settings: Block) -> Any:
+def implementation(package: str, settings: Member) -> Any:
     """The class that bears the name of its settings, in the module that bears the name of its tag."""
     return getattr(import_module(module_name(package, settings)), type(settings).__name__)
 

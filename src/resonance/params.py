@@ -1,7 +1,7 @@
 """All that `params.yaml` may say, and nothing else: one strict, frozen model per block.
 
-A member of an axis (network, scope, objective, head, order) is a settings class here and an implementation of the same
-name in the module named by its tag (`networks/rwkv7.py` holds `RWKV7`); this module imports neither torch nor any of them.
+A member of an axis (network, scope, objective, head) is a settings class here and an implementation of the same name
+in the module named by its tag (`networks/rwkv7.py` holds `RWKV7`); this module imports neither torch nor any of them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ class Block(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+
+class Member(Block):
+    """Settings of a member of an axis; `tag` names it in params.yaml and names the module of its implementation."""
+
+    tag: str
     published: ClassVar[bool] = False
     """True for a network that brings weights and a tokenizer of its own."""
 
@@ -35,7 +40,7 @@ class Block(BaseModel):
 class OneOf:
     """A value that names one member: `rwkv7`, or `{rwkv7: {width: 64}}` with that member's own settings."""
 
-    def __init__(self, *members: type[Block]) -> None:
+    def __init__(self, *members: type[Member]) -> None:
         self.members = {member.model_fields["tag"].default: member for member in members}
 
     def tagged(self, value: Any) -> Any:
@@ -54,6 +59,7 @@ class OneOf:
         return {"tag": tag, **self.settings(settings)}
 
     def settings(self, value: Any) -> dict[str, Any]:
+        """A member's own settings; none where only its name is given."""
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -61,6 +67,7 @@ class OneOf:
         return value
 
     def inner(self, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """The schema of one member, chosen by its tag."""
         if not self.members:
             return core_schema.any_schema()
         choices = {tag: handler.generate_schema(member) for tag, member in self.members.items()}
@@ -74,6 +81,7 @@ class ManyOf(OneOf):
     """Several members by name: `{lm: 1.0, ema: {weight: 0.5}}`; a bare number is the member's weight."""
 
     def all_tagged(self, value: Any) -> Any:
+        """Every member in the form that `inner` reads."""
         if isinstance(value, (list, tuple)):
             return tuple(self.tagged(member) for member in value)
         if not isinstance(value, dict):
@@ -81,6 +89,7 @@ class ManyOf(OneOf):
         return tuple(self.tagged({tag: settings}) for tag, settings in value.items())
 
     def settings(self, value: Any) -> dict[str, Any]:
+        """As above, a number being the weight."""
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return {"weight": value}
         return super().settings(value)
@@ -93,7 +102,7 @@ class ManyOf(OneOf):
 # ---- networks: what computes -------------------------------------------------------------------------------------
 
 
-class Transformer(Block):
+class Transformer(Member):
     """Llama-style decoder from a transformers config, initialised by this project."""
 
     tag: Literal["transformer"] = "transformer"
@@ -103,7 +112,7 @@ class Transformer(Block):
     feedforward: int = Field(344, ge=8, description="hidden width of the SwiGLU block")
 
 
-class RWKV7(Block):
+class RWKV7(Member):
     """RWKV-7 "Goose" with the official parameter names."""
 
     tag: Literal["rwkv7"] = "rwkv7"
@@ -113,7 +122,7 @@ class RWKV7(Block):
     chunk: int = Field(32, ge=1, le=128, description="tokens per parallel block; above 128 float32 overflows")
 
 
-class Hub(Block):
+class Hub(Member):
     """Any causal language model that transformers loads, from a folder or a pinned revision, safetensors only."""
 
     published: ClassVar[bool] = True
@@ -125,32 +134,32 @@ class Hub(Block):
     device_map: str | None = Field(None, description="'auto' spreads a model that is larger than one GPU")
 
 
-Network = Annotated[Block, OneOf(Transformer, RWKV7, Hub)]
+Network = Annotated[Member, OneOf(Transformer, RWKV7, Hub)]
 
 
 # ---- scopes: what may change -------------------------------------------------------------------------------------
 
 
-class All(Block):
+class All(Member):
     """Every weight."""
 
     tag: Literal["all"] = "all"
 
 
-class Nothing(Block):
+class Nothing(Member):
     """No weight: the network only reads, and its recurrent state is carried from cycle to cycle."""
 
     tag: Literal["nothing"] = "nothing"
 
 
-class Layers(Block):
+class Layers(Member):
     """Only the weights of some layers."""
 
     tag: Literal["layers"] = "layers"
     layers: tuple[int, ...] = Field(min_length=1, description="layer numbers, from 0")
 
 
-class Loreft(Block):
+class Loreft(Member):
     """A low-rank edit of the hidden states, weights frozen (ReFT, arXiv 2404.03592)."""
 
     tag: Literal["loreft"] = "loreft"
@@ -162,37 +171,37 @@ class Loreft(Block):
     tied: bool = Field(False, description="one edit for first and last positions, or one each")
 
 
-Scope = Annotated[Block, OneOf(All, Nothing, Layers, Loreft)]
+Scope = Annotated[Member, OneOf(All, Nothing, Layers, Loreft)]
 
 
 # ---- objectives: what is minimised -------------------------------------------------------------------------------
 
 
-class Lm(Block):
+class Lm(Member):
     """Next-token cross-entropy on the target and its end."""
 
     tag: Literal["lm"] = "lm"
     weight: float = Field(1.0, ge=0)
 
 
-Objectives = Annotated[tuple[Block, ...], ManyOf(Lm)]
+Objectives = Annotated[tuple[Member, ...], ManyOf(Lm)]
 
 
 # ---- heads: what reads the hidden states -------------------------------------------------------------------------
 
-Heads = Annotated[tuple[Block, ...], ManyOf()]
+Heads = Annotated[tuple[Member, ...], ManyOf()]
 
 
 # ---- orders: how a cycle is arranged -----------------------------------------------------------------------------
 
 
-class Shuffled(Block):
+class Shuffled(Member):
     """One of the 24 permutations per cycle, uniformly."""
 
     tag: Literal["shuffled"] = "shuffled"
 
 
-class Fixed(Block):
+class Fixed(Member):
     """The same order in every cycle: the one given, or one drawn by the seed."""
 
     tag: Literal["fixed"] = "fixed"
@@ -200,25 +209,26 @@ class Fixed(Block):
 
     @model_validator(mode="after")
     def each_direction_once(self) -> Fixed:
+        """A given order holds each direction once."""
         if self.order is not None and sorted(self.order.split()) != sorted(DIRECTIONS):
             raise ValueError(f"order {self.order!r} must hold each of {' '.join(DIRECTIONS)} once")
         return self
 
 
-class Rotating(Block):
+class Rotating(Member):
     """The four directions, shifted by one place per cycle."""
 
     tag: Literal["rotating"] = "rotating"
 
 
-class Blocked(Block):
+class Blocked(Member):
     """One direction alone for `length` cycles, then the next."""
 
     tag: Literal["blocked"] = "blocked"
     length: int = Field(ge=1, description="cycles per block")
 
 
-class Weighted(Block):
+class Weighted(Member):
     """Four independent draws per cycle, with replacement."""
 
     tag: Literal["weighted"] = "weighted"
@@ -226,37 +236,38 @@ class Weighted(Block):
 
     @model_validator(mode="after")
     def some_weight(self) -> Weighted:
+        """Something must be drawn."""
         if not sum(self.weights.values()) > 0:
             raise ValueError("at least one weight must be above 0")
         return self
 
 
-class SameOnly(Block):
+class SameOnly(Member):
     """Control: only 1>1 and 2>2, twice each per cycle, in shuffled order."""
 
     tag: Literal["same-only"] = "same-only"
 
 
-class CrossOnly(Block):
+class CrossOnly(Member):
     """Control: only 1>2 and 2>1, twice each per cycle, in shuffled order."""
 
     tag: Literal["cross-only"] = "cross-only"
 
 
-class OneDirection(Block):
+class OneDirection(Member):
     """Control: one direction four times per cycle."""
 
     tag: Literal["one-direction"] = "one-direction"
     direction: Direction = "1>2"
 
 
-Order = Annotated[Block, OneOf(Shuffled, Fixed, Rotating, Blocked, Weighted, SameOnly, CrossOnly, OneDirection)]
+Order = Annotated[Member, OneOf(Shuffled, Fixed, Rotating, Blocked, Weighted, SameOnly, CrossOnly, OneDirection)]
 
 
 # ---- optimizers --------------------------------------------------------------------------------------------------
 
 
-class Adamw(Block):
+class Adamw(Member):
     """AdamW with a constant rate, or a linear warm-up over absolute cycles."""
 
     tag: Literal["adamw"] = "adamw"
@@ -268,7 +279,7 @@ class Adamw(Block):
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")
 
 
-class Sgd(Block):
+class Sgd(Member):
     """Plain gradient descent, with momentum where wanted."""
 
     tag: Literal["sgd"] = "sgd"
@@ -279,7 +290,7 @@ class Sgd(Block):
     clip: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping")
 
 
-Optimizer = Annotated[Block, OneOf(Adamw, Sgd)]
+Optimizer = Annotated[Adamw | Sgd, OneOf(Adamw, Sgd)]
 
 
 # ---- the study ---------------------------------------------------------------------------------------------------
@@ -391,14 +402,16 @@ class Run(Block):
         return told
 
 
-def network(text: str) -> Block:
+def network(text: str) -> Member:
     """The settings of a network from canonical JSON."""
-    return TypeAdapter(Network).validate_json(text)
+    adapter: TypeAdapter[Member] = TypeAdapter(Network)
+    return adapter.validate_json(text)
 
 
-def order(text: str) -> Block:
+def order(text: str) -> Member:
     """The settings of an order from canonical JSON."""
-    return TypeAdapter(Order).validate_json(text)
+    adapter: TypeAdapter[Member] = TypeAdapter(Order)
+    return adapter.validate_json(text)
 
 
 def canonical(value: Any) -> str:
@@ -449,4 +462,5 @@ def _sentence(fault: Any, source: str) -> str:
 
 def _all_keys() -> list[str]:
     """Every key of every block."""
-    return sorted({key for block in Block.__subclasses__() for key in block.model_fields} - {"tag"})
+    blocks = [*Block.__subclasses__(), *Member.__subclasses__()]
+    return sorted({key for block in blocks for key in block.model_fields} - {"tag"})

@@ -8,10 +8,10 @@ from functools import cached_property
 from itertools import pairwise, product, starmap
 from pathlib import Path
 
-from resonance import params
 from resonance.errors import UserError
 from resonance.measures import FAMILIES
 from resonance.members import module_name, modules
+from resonance.params import Hub, Member, Params, Run
 from resonance.provenance import fingerprint, folder
 from resonance.schedule.chunks import edges, name
 from resonance.text.pair import read_pair
@@ -44,7 +44,7 @@ class RunKey:
 class Study:
     """A study, spread out into runs, chunks and files."""
 
-    params: params.Params
+    params: Params
 
     @cached_property
     def edges(self) -> list[int]:
@@ -70,9 +70,9 @@ class Study:
         schedules = [schedule] if schedule else self.params.schedules
         return starmap(RunKey, product(learners, pairs, schedules, self.params.seeds))
 
-    def run(self, key: RunKey) -> params.Run:
+    def run(self, key: RunKey) -> Run:
         """What a training job is told."""
-        return params.Run(
+        return Run(
             learner=self.params.learners[key.learner],
             order=self.params.schedules[key.schedule],
             seed=key.seed,
@@ -81,12 +81,12 @@ class Study:
             compute=self.params.compute,
         )
 
-    def tokenizers(self) -> dict[str, params.Hub | None]:
+    def tokenizers(self) -> dict[str, Hub | None]:
         """Tokenizers by name: the pair's own, and that of each published network."""
         return {"pair": None} | {
             tokenizer_name(learner.network): learner.network
             for learner in self.params.learners.values()
-            if learner.network.published
+            if isinstance(learner.network, Hub)
         }
 
     def tokens(self, key: RunKey) -> str:
@@ -105,7 +105,7 @@ class Study:
         """The seed that a base is trained with: `shared`, or a seed of the study."""
         return self.params.base.seed if name == "shared" else int(name)
 
-    def networks(self) -> dict[str, params.Block]:
+    def networks(self) -> dict[str, Member]:
         """Networks that have a base, by name."""
         networks = [learner.network for learner in self.params.learners.values() if not learner.network.published]
         return {network_name(network): network for network in networks}
@@ -125,23 +125,23 @@ class Study:
         """The code behind a learner's runs: what trains, and the members that it names."""
         return ["resonance.training.chunk", *modules(self.params.learners[learner])]
 
-    def base_modules(self, network: params.Block) -> list[str]:
+    def base_modules(self, network: Member) -> list[str]:
         """The code behind a base."""
         return ["resonance.training.base", module_name("resonance.networks", network)]
 
-    def published(self, network: params.Block) -> str:
+    def published(self, network: Member) -> str:
         """What stands for the content of a published network that lies in a folder; empty for all others."""
-        return folder(network.path) if isinstance(network, params.Hub) and Path(network.path).is_dir() else ""
+        return folder(network.path) if isinstance(network, Hub) and Path(network.path).is_dir() else ""
 
     def check(self) -> None:
         """Find, before any work, what would stop it later: texts that cannot be read, networks that are not there."""
         for pair in self.params.pairs:
             read_pair(Path(PAIRS, pair))
-        for name, learner in self.params.learners.items():
+        for learner_name, learner in self.params.learners.items():
             network = learner.network
-            if isinstance(network, params.Hub) and network.revision is None and not Path(network.path).is_dir():
+            if isinstance(network, Hub) and network.revision is None and not Path(network.path).is_dir():
                 raise UserError(
-                    f"params.yaml: learners.{name}.network.hub.path: {network.path!r} is not a folder here; name one, "
+                    f"params.yaml: learners.{learner_name}.network.hub.path: {network.path!r} is not a folder here; name one, "
                     "or for a repository on the hub set revision to a commit, so that its weights cannot change."
                 )
 
@@ -179,16 +179,16 @@ KINDS = {
 """What every chunk of every run leaves, by kind, with the suffixes of its files."""
 
 
-def tokenizer_name(network: params.Block) -> str:
+def tokenizer_name(network: Member) -> str:
     """`pair`, or for a published network a name that stands for where it comes from."""
-    if not isinstance(network, params.Hub):
+    if not isinstance(network, Hub):
         return "pair"
     return f"hub-{fingerprint([network.path, network.revision])[:8]}"
 
 
-def network_name(network: params.Block) -> str:
+def network_name(network: Member) -> str:
     """The tag and what stands for the settings: networks of equal settings share a base."""
-    return f"{network.tag}-{fingerprint(network)[:8]}"  # type: ignore[attr-defined]
+    return f"{network.tag}-{fingerprint(network)[:8]}"
 
 
 def tokens_file(pair: str, tokenizer: str) -> str:

@@ -98,7 +98,7 @@ def _without_type_checking(tree: ast.Module) -> ast.Module:
 
 
 def folder(path: str | Path, whole: int = 64_000_000) -> str:
-    """16 hex digits that stand for a file, or for all files of a folder; of larger files than `whole` bytes, the size."""
+    """16 hex digits that stand for a file or all files of a folder; of one larger than `whole` bytes, for its size."""
     path = Path(path)
     files = sorted(file for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
     return fingerprint([[file.relative_to(path).as_posix(), _content(file, whole)] for file in files])

@@ -153,5 +153,5 @@ def test_a_schedule_of_another_seed_is_refused(train, tmp_path):
 
 def test_a_gpu_that_is_not_there_is_an_error(train, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(UserError, match="compute.device: cuda, but no GPU is visible"):
+    with pytest.raises(UserError, match=r"compute\.device: cuda, but no GPU is visible"):
         train(tiny("gpt"), [1], compute={"device": "cuda"})

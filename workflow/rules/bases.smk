@@ -23,7 +23,9 @@ rule train_base:
     resources:
         gpu=gpus,
     params:
-        code=lambda wildcards: code(*STUDY.base_modules(STUDY.networks()[wildcards.network])),
+        code=lambda wildcards: code(
+            *STUDY.base_modules(STUDY.networks()[wildcards.network])
+        ),
         network=lambda wildcards: canonical(STUDY.networks()[wildcards.network]),
         base=canonical(PARAMS.base),
         seed=lambda wildcards: STUDY.base_seed(wildcards.base),

@@ -69,7 +69,11 @@ rule render_report:
             schedule=PARAMS.schedules,
         ),
         seals=[STUDY.files("states", "json", run)[-1] for run in STUDY.runs()],
-        generations=[file for run in STUDY.runs() for file in STUDY.files("generations", "parquet", run)],
+        generations=[
+            file
+            for run in STUDY.runs()
+            for file in STUDY.files("generations", "parquet", run)
+        ],
         metrics=expand("results/metrics/{learner}.json", learner=PARAMS.learners),
     output:
         "results/report.html",

@@ -5,21 +5,6 @@ OUTPUTS: results/measures/<run>/<family>.parquet, results/tables/<family>.parque
 """
 
 
-def recorded(kind):
-    def files(wildcards):
-        return STUDY.files(kind, "parquet", run_of(wildcards)) if kind in FAMILIES[wildcards.family] else []
-
-    return files
-
-
-def measures_of_family(wildcards):
-    return [f"results/measures/{run}/{wildcards.family}.parquet" for run in STUDY.runs()]
-
-
-def measures_of_learner(wildcards):
-    return [f"results/measures/{run}/{family}.parquet" for run in STUDY.runs(wildcards.learner) for family in FAMILIES]
-
-
 rule measure_run:
     input:
         logs=recorded("logs"),
@@ -32,7 +17,9 @@ rule measure_run:
     conda:
         "../envs/resonance.yaml"
     params:
-        code=lambda wildcards: code("resonance.measures.table", f"resonance.measures.{wildcards.family}"),
+        code=lambda wildcards: code(
+            "resonance.measures.table", f"resonance.measures.{wildcards.family}"
+        ),
         name=lambda wildcards: str(run_of(wildcards)),
         logs=lambda wildcards, input: optional("logs", input.logs),
         evaluations=lambda wildcards, input: optional("evaluations", input.evaluations),

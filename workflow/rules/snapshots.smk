@@ -20,7 +20,9 @@ rule snapshot_states:
     resources:
         gpu=gpus,
     params:
-        code=lambda wildcards: code("resonance.snapshots.states", *run_modules(wildcards)),
+        code=lambda wildcards: code(
+            "resonance.snapshots.states", *run_modules(wildcards)
+        ),
         name=lambda wildcards: str(run_of(wildcards)),
         run=told,
         weights=published_weights,
@@ -46,7 +48,9 @@ rule evaluate_marks:
     resources:
         gpu=gpus,
     params:
-        code=lambda wildcards: code("resonance.snapshots.evaluation", *run_modules(wildcards)),
+        code=lambda wildcards: code(
+            "resonance.snapshots.evaluation", *run_modules(wildcards)
+        ),
         name=lambda wildcards: str(run_of(wildcards)),
         run=told,
         weights=published_weights,

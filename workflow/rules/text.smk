@@ -46,16 +46,18 @@ rule tokenize_pair_as_published:
         tokens="data/derived/tokens/{pair}/{tokenizer}/tokens.parquet",
     log:
         "logs/tokenize_pair/{pair}/{tokenizer}.log",
-    conda:
-        "../envs/resonance.yaml"
     wildcard_constraints:
         tokenizer="hub-.*",
+    conda:
+        "../envs/resonance.yaml"
     params:
         code=code("resonance.text.files"),
         pair=lambda wildcards: folder(f"data/pairs/{wildcards.pair}"),
         context=PARAMS.text.context,
         hub=lambda wildcards: canonical(STUDY.tokenizers()[wildcards.tokenizer]),
-        weights=lambda wildcards: STUDY.published(STUDY.tokenizers()[wildcards.tokenizer]),
+        weights=lambda wildcards: STUDY.published(
+            STUDY.tokenizers()[wildcards.tokenizer]
+        ),
     shell:
         "python -m resonance tokenize-pair --pair data/pairs/{wildcards.pair} --hub {params.hub:q}"
         " --context {params.context} --out {output.tokens} --log {log}"

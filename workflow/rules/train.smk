@@ -6,21 +6,6 @@ results/curves/<learner>.tsv for `dvc plots`.
 """
 
 
-def schedule_of_chunk(wildcards):
-    return STUDY.schedule(run_of(wildcards), wildcards.stop)
-
-
-def state_before(wildcards):
-    start = STUDY.before[wildcards.stop]
-    if not start:
-        return []
-    return f"results/states/{run_of(wildcards)}/{start:012d}.safetensors"
-
-
-def seal_before(wildcards):
-    return [file.replace(".safetensors", ".json") for file in [state_before(wildcards)] if file]
-
-
 rule train_chunk:
     input:
         tokens=tokens_of_run,
@@ -61,7 +46,9 @@ rule train_chunk:
 rule write_curve:
     input:
         lambda wildcards: [
-            file for run in STUDY.runs(wildcards.learner) for file in STUDY.files("logs", "parquet", run)
+            file
+            for run in STUDY.runs(wildcards.learner)
+            for file in STUDY.files("logs", "parquet", run)
         ],
     output:
         "results/curves/{learner}.tsv",

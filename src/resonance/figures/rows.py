@@ -25,7 +25,7 @@ THIN = 3
 def rows(tables: Tables, family: str, **wanted: str | Sequence[str]) -> pd.DataFrame:
     """The rows of a family whose columns hold the wanted words; empty where the family or the rows are missing.
 
-    Words come as plain strings (no categories), so that grouping never invents combinations.
+    Values that are null or not finite are left out: the change from an empty state, say, is infinite. Words come as plain strings (no categories), so that grouping never invents combinations.
     """
     table = tables.get(family)
     if table is None:
@@ -34,8 +34,8 @@ def rows(tables: Tables, family: str, **wanted: str | Sequence[str]) -> pd.DataF
     for column, words in wanted.items():
         allowed = [words] if isinstance(words, str) else list(words)
         kept &= table[column].isin(allowed).to_numpy()
-    found = table[kept]
-    return found.assign(**{key: found[key].astype(object) for key in KEYS}).dropna(subset=["value"])
+    found = table[kept & np.isfinite(table["value"].to_numpy(float))]
+    return found.assign(**{key: found[key].astype(object) for key in KEYS})
 
 
 def learners(table: pd.DataFrame) -> list[str]:

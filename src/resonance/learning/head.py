@@ -9,7 +9,7 @@ from resonance.learning.moment import Moment
 from resonance.learning.objective import Materials
 from resonance.learning.part import Part
 from resonance.networks.network import Output
-from resonance.params import Block
+from resonance.params import Member
 
 
 class Head(Part):
@@ -18,7 +18,7 @@ class Head(Part):
     A head has its own optimizer and is given an output that is cut off from the network's graph.
     """
 
-    def __init__(self, settings: Block, materials: Materials) -> None:
+    def __init__(self, settings: Member, materials: Materials) -> None:
         super().__init__()
 
     def trained(self) -> dict[str, nn.Parameter]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -39,15 +39,14 @@ class Learner:
         self.settings, self.seed, self.precision = settings, seed, precision
         self.device = device or torch.device("cpu")
         self.network = new_network(settings, vocabulary, seed, base).to(self.device)
-        self.carries = settings.carry or settings.train.tag == "nothing" and self.network.recurrent
+        self.carries = settings.carry or (settings.train.tag == "nothing" and self.network.recurrent)
         if settings.carry and not self.network.recurrent:
             raise UserError(f"carry: true needs a network with a state; {settings.network.tag} has none.")
-        materials = Materials(
-            self.network,
-            vocabulary,
-            seed,
-            lambda fresh=None: new_network(settings, vocabulary, seed, base, fresh).to(self.device),
-        )
+
+        def another(fresh: torch.Generator | None = None) -> Network:
+            return new_network(settings, vocabulary, seed, base, fresh).to(self.device)
+
+        materials = Materials(self.network, vocabulary, seed, another)
         self.network.requires_grad_(False)
         self.scope: Scope = implementation("resonance.learning.scopes", settings.train)(
             settings.train, self.network, generator(seed, "scope")
@@ -82,7 +81,7 @@ class Learner:
                 trained |= {f"{prefix}/{name}": p for name, p in part.trained().items()}
         return trained
 
-    def autocast(self) -> AbstractContextManager:
+    def autocast(self) -> AbstractContextManager[object]:
         """bf16 where the parameters ask for it."""
         if self.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
@@ -146,12 +145,12 @@ def new_network(
     fresh: torch.Generator | None = None,
 ) -> Network:
     """The learner's network: published, from its base, or fresh (`fresh` asks for that)."""
-    build = implementation("resonance.networks", settings.network)
+    build: Callable[..., Network] = implementation("resonance.networks", settings.network)
     if settings.init == "random" and fresh is None:
         fresh = generator(seed, "network")
     if settings.network.published:
         return build(settings.network, vocabulary, fresh)
-    network: Network = build(settings.network, vocabulary, fresh or generator(0, "base"))
+    network = build(settings.network, vocabulary, fresh or generator(0, "base"))
     if fresh is None:
         if base is None:
             raise ValueError("init: base needs the weights of the base")

@@ -13,7 +13,7 @@ from resonance.learning.batch import Batch
 from resonance.learning.moment import Moment
 from resonance.learning.part import Part
 from resonance.networks.network import Network, Output
-from resonance.params import Block
+from resonance.params import Member
 
 if TYPE_CHECKING:
     from resonance.learning.learner import Learner
@@ -38,7 +38,7 @@ class Objective(Part):
     every: ClassVar[int] = 0
     """Cycles between two calls of `event`; 0: never. A member may set it from its settings."""
 
-    def __init__(self, settings: Block, materials: Materials) -> None:
+    def __init__(self, settings: Member, materials: Materials) -> None:
         super().__init__()
         self.weight: float = settings.weight  # type: ignore[attr-defined]
 

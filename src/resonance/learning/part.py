@@ -34,7 +34,10 @@ class Part(nn.Module):
         """Everything that the next step depends on."""
         tensors = dict(named(self))
         for name, optimizer in self.optimizers().items():
-            tensors |= {f"{name}/{key}": value for key, value in optimizer_tensors(optimizer, dict(self.named_parameters())).items()}
+            tensors |= {
+                f"{name}/{key}": value
+                for key, value in optimizer_tensors(optimizer, dict(self.named_parameters())).items()
+            }
         return tensors
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -64,7 +67,7 @@ def restore(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def optimizer_tensors(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
     """The state of an optimizer by parameter name: `<parameter>/exp_avg`, ..."""
-    names = {parameter: name for name, parameter in parameters.items()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in parameters.items()}
     return {
         f"{names[parameter]}/{key}": value
         for parameter, state in optimizer.state.items()

@@ -7,7 +7,7 @@ from torch import nn
 
 from resonance.learning.part import Part
 from resonance.networks.network import Edit, Network
-from resonance.params import Block
+from resonance.params import Member
 
 
 class Scope(Part):
@@ -16,7 +16,7 @@ class Scope(Part):
     lowest: int | None = None
     """The lowest layer that this scope edits while all weights are frozen: what lies below is computed once."""
 
-    def __init__(self, settings: Block, network: Network, generator: torch.Generator) -> None:
+    def __init__(self, settings: Member, network: Network, generator: torch.Generator) -> None:
         super().__init__()
 
     def network_parameters(self, network: Network) -> dict[str, nn.Parameter]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class CausalLM(Network):
         self.model = model
         config = model.config.get_text_config()
         self.depth, self.width = config.num_hidden_layers, config.hidden_size
-        self.vocabulary = model.get_input_embeddings().weight.shape[0]
+        self.vocabulary = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
         self._hidden: list[Tensor | None] = []
         self._edit: Edit | None = None
         self._below: Below | None = None

@@ -57,7 +57,9 @@ def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{seal} is damaged: delete it and run `snakemake -- {path}`.") from None
     if sha256(path) != wanted:
-        raise UserError(f"{path} is not the file that {seal.name} describes: delete both and run `snakemake -- {path}`.")
+        raise UserError(
+            f"{path} is not the file that {seal.name} describes: delete both and run `snakemake -- {path}`."
+        )
     return read_tensors(path)[0], made_by
 
 

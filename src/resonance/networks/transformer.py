@@ -25,7 +25,7 @@ class Transformer(CausalLM):
             num_attention_heads=settings.heads,
             max_position_embeddings=65_536,
             tie_word_embeddings=False,
-            attn_implementation="sdpa",
+            attn_implementation="sdpa",  # type: ignore[call-arg]
         )
         with torch.random.fork_rng():
             super().__init__(LlamaForCausalLM(config))

@@ -64,8 +64,10 @@ def questions(
             question = ask("input:edited", changed)
             yield Question(question, followed(changed, sites, question) if source == goal else None)
             if window == 0:
-                for condition, side, text in probes(tokens, source, goal):
-                    yield Question(ask(condition, **{f"{side}_ids": tokens.ids(text)}))
+                for condition, text in probes(tokens, source, goal):
+                    ids = tokens.ids(text)
+                    instead = (ids, None) if condition.startswith("input:") else (None, ids)
+                    yield Question(ask(condition, *instead))
 
 
 def followed(changed: Ids, sites: NDArray[np.int64], asked: Batch) -> Ids:
@@ -75,13 +77,13 @@ def followed(changed: Ids, sites: NDArray[np.int64], asked: Batch) -> Ids:
     return alternative
 
 
-def probes(tokens: Tokens, source: str, goal: str) -> Iterator[tuple[str, str, str]]:
-    """(condition, side that is replaced, text) of every probe that the pair has."""
+def probes(tokens: Tokens, source: str, goal: str) -> Iterator[tuple[str, str]]:
+    """(condition, text) of every probe that the pair has."""
     own = {f"paraphrase-{role}" for role in ROLE.values()} | {f"shuffled-{text}" for text in ROLE}
     named = [
-        ("input:paraphrase", "input", f"paraphrase-{ROLE[source]}"),
-        ("target:paraphrase", "target", f"paraphrase-{ROLE[goal]}"),
-        ("target:shuffled", "target", f"shuffled-{goal}"),
+        ("input:paraphrase", f"paraphrase-{ROLE[source]}"),
+        ("target:paraphrase", f"paraphrase-{ROLE[goal]}"),
+        ("target:shuffled", f"shuffled-{goal}"),
     ]
-    others = [(f"target:{text}", "target", text) for text in tokens.texts if text not in own | set(ROLE)]
-    return (probe for probe in [*named, *others] if probe[2] in tokens.texts)
+    others = [(f"target:{text}", text) for text in tokens.texts if text not in own | set(ROLE)]
+    return (probe for probe in [*named, *others] if probe[1] in tokens.texts)

@@ -21,9 +21,7 @@ from resonance.training.run import Run
 DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
 
-def evaluate_marks(
-    run: Run, marks_file: Path, settings: params.Evaluation, table: Path, spoken: Path
-) -> None:
+def evaluate_marks(run: Run, marks_file: Path, settings: params.Evaluation, table: Path, spoken: Path) -> None:
     """Write the evaluations and the generations of every mark of a chunk."""
     tokens, tokenizer = run.tokens, run.tokenizer
     rows: list[pa.Table] = []

@@ -52,7 +52,7 @@ class Prose:
 
 
 def train_base(
-    network: params.Block, settings: params.Base, seed: int, compute: params.Compute, prose: Prose, out: Path
+    network: params.Member, settings: params.Base, seed: int, compute: params.Compute, prose: Prose, out: Path
 ) -> None:
     """Train a fresh network on prose and write its weights, as `Network` names them.
 

@@ -116,7 +116,7 @@ def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @contextmanager
 def only_one(scratch: Path) -> Iterator[None]:
-    """Hold the chunk's lock: a job that outlived its Snakemake may still be writing. The kernel frees it at any death."""
+    """Hold the chunk's lock: a job that outlived its Snakemake may still be writing. It is freed by any death."""
     scratch.mkdir(parents=True, exist_ok=True)
     with scratch.with_suffix(".lock").open("w") as lock:
         try:

@@ -35,10 +35,10 @@ class Log:
         for direction, value in zip(directions, values, strict=True):
             if direction in self.open:
                 visits, total, low, high, _ = self.open[direction]
-                bin_5Q = [visits + 1, total + value, np.fmin(low, value), np.fmax(high, value), value]
+                rows = [visits + 1, total + value, np.fmin(low, value), np.fmax(high, value), value]
             else:
-                bin_5Q = [np.ones_like(value), value, value, value, value]
-            self.open[direction] = np.stack(bin_5Q)
+                rows = [np.ones_like(value), value, value, value, value]
+            self.open[direction] = np.stack(rows)
         if cycle == bin_end(cycle):
             closed = sorted(self.open.items(), key=lambda item: DIRECTIONS.index(item[0]))
             for direction, bin_5Q in closed:
@@ -66,6 +66,8 @@ class Log:
         suffixes = ("", "_min", "_max", "_last")
         values_Q4R = np.array([[table[name + suffix] for suffix in suffixes] for name in self.names], np.float64)
         visits_R = np.array(table["visits"], np.float64)
-        for row, (cycle, direction) in enumerate(zip(*table.select(["cycle", "direction"]).to_pydict().values())):
+        for row, (cycle, direction) in enumerate(
+            zip(*table.select(["cycle", "direction"]).to_pydict().values(), strict=True)
+        ):
             visits_Q = np.full(len(self.names), visits_R[row])
             self.rows.append((cycle, direction, np.stack([visits_Q, *values_Q4R[:, :, row].T])))

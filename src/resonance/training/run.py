@@ -26,7 +26,6 @@ from resonance.text.tokenizer import Tokenizer, read_tokenizer
 from resonance.text.tokens import Tokens, read_tokens
 from resonance.training.device import set_up
 
-
 SPINE = "resonance.training.chunk"
 """The module that trains: what it imports is part of every run."""
 
@@ -88,8 +87,8 @@ class Run:
         )
         if learner.network.vocabulary < self.tokens.vocabulary:
             raise UserError(
-                f"{self.tokens_file} has {self.tokens.vocabulary} tokens, the network only {learner.network.vocabulary}: "
-                "its tokenizer is not the one that the texts were cut with; run `snakemake` to cut them again."
+                f"{self.tokens_file} knows {self.tokens.vocabulary} tokens, the network {learner.network.vocabulary}: its "
+                "tokenizer is not the one that the texts were cut with; run `snakemake` to cut them again."
             )
         return learner
 

@@ -38,7 +38,8 @@ class Trainer:
         Returns the names of what was measured and its values, float64 [slots, names] on the CPU.
         """
         learner = self.learner
-        state_before, rows = learner.carried, []
+        state_before = learner.carried
+        rows: list[dict[str, Tensor]] = []
         steps = [batches] if learner.settings.update == "cycle" else [[batch] for batch in batches]
         for slots in steps:
             first = len(rows)

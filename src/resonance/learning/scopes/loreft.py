@@ -1,7 +1,7 @@
 """LoReFT: a low-rank edit of hidden states on a frozen network, made of pyreft's own intervention.
 
-h ← h + Rᵀ (W h + b − R h) with R [r, D] of orthonormal rows (Wu et al. 2024, arXiv 2404.03592, equation 2), at the first
-and last tokens of the prompt. The module is called inside this project's forward pass, not through pyvene's engine,
+h ← h + Rᵀ (W h + b − R h) with R [r, D] of orthonormal rows (Wu et al. 2024, arXiv 2404.03592, equation 2), at the
+first and last tokens of the prompt. The module is called inside this project's forward pass, not through pyvene's engine,
 which removes every hook of the network it runs.
 """
 
@@ -60,7 +60,7 @@ class Loreft(Scope):
 
 
 def position_groups(positions: str) -> dict:
-    """`f4+l4` → for each group a function from the length of the prompt to its (start, stop); a short prompt is shared."""
+    """`f4+l4` → for each group, from the length of the prompt to its (start, stop); a short prompt is shared."""
     if positions == "all":
         return {"all": lambda prompt: (0, None)}
     groups = {}

@@ -10,7 +10,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
-sys.setrecursionlimit(20_000)  # a chain of more than 480 jobs overflows Python's default
+sys.setrecursionlimit(
+    20_000
+)  # a chain of more than 480 jobs overflows Python's default
 # Rules run the `python` that runs Snakemake, also where its environment is not activated.
 shell.prefix(
     f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH" PYTHONPATH="$PWD/src" PYTHONHASHSEED=0; '
@@ -47,7 +49,9 @@ wildcard_constraints:
 
 
 def run_of(wildcards):
-    return RunKey(wildcards.learner, wildcards.pair, wildcards.schedule, int(wildcards.seed))
+    return RunKey(
+        wildcards.learner, wildcards.pair, wildcards.schedule, int(wildcards.seed)
+    )
 
 
 def told(wildcards):
@@ -84,6 +88,50 @@ def gpus(wildcards):
 
 def cores(wildcards=None):
     return 1 if STUDY.on_gpu else PARAMS.compute.threads
+
+
+def schedule_of_chunk(wildcards):
+    return STUDY.schedule(run_of(wildcards), wildcards.stop)
+
+
+def state_before(wildcards):
+    start = STUDY.before[wildcards.stop]
+    if not start:
+        return []
+    return f"results/states/{run_of(wildcards)}/{start:012d}.safetensors"
+
+
+def seal_before(wildcards):
+    return [
+        file.replace(".safetensors", ".json")
+        for file in [state_before(wildcards)]
+        if file
+    ]
+
+
+def recorded(kind):
+    def files(wildcards):
+        return (
+            STUDY.files(kind, "parquet", run_of(wildcards))
+            if kind in FAMILIES[wildcards.family]
+            else []
+        )
+
+    return files
+
+
+def measures_of_family(wildcards):
+    return [
+        f"results/measures/{run}/{wildcards.family}.parquet" for run in STUDY.runs()
+    ]
+
+
+def measures_of_learner(wildcards):
+    return [
+        f"results/measures/{run}/{family}.parquet"
+        for run in STUDY.runs(wildcards.learner)
+        for family in FAMILIES
+    ]
 
 
 if workflow.is_main_process:
