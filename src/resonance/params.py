@@ -363,7 +363,6 @@ class Compute(Block):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1, description="CPU threads per job, the same on every machine")
     precision: Literal["float32", "bf16"] = "float32"
-    compile: bool = False
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]

@@ -141,8 +141,8 @@ class Study:
             network = learner.network
             if isinstance(network, Hub) and network.revision is None and not Path(network.path).is_dir():
                 raise UserError(
-                    f"params.yaml: learners.{learner_name}.network.hub.path: {network.path!r} is not a folder here; name one, "
-                    "or for a repository on the hub set revision to a commit, so that its weights cannot change."
+                    f"params.yaml: learners.{learner_name}.network.hub.path: {network.path!r} is not a folder here; "
+                    "name one, or for a repository on the hub set revision to a commit, so that its weights cannot change."
                 )
 
     def files(self, kind: str, suffix: str, key: RunKey) -> list[str]:

@@ -28,10 +28,9 @@ def test_a_missing_family_gives_no_rows() -> None:
     assert rows({}, "loss", measure="nll").empty
 
 
-def test_null_values_are_left_out() -> None:
-    table = tidy(
-        [{"learner": "gpt", "measure": "nll", "cycle": c, "seed": 0, "value": v} for c, v in ((0, 1), (1, None))]
-    )
+def test_values_that_are_no_numbers_are_left_out() -> None:
+    values = ((0, 1.0), (1, None), (2, float("inf")))
+    table = tidy([{"learner": "gpt", "measure": "nll", "cycle": c, "seed": 0, "value": v} for c, v in values])
     assert list(rows({"loss": table}, "loss", measure="nll")["cycle"]) == [0]
 
 

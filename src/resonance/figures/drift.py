@@ -123,14 +123,13 @@ def headline(table: pd.DataFrame, shares: dict[str, tuple[float, float]]) -> str
     if not shares:
         return f"Drift of the hidden states since cycle 0, over {in_cycles(last)}"
     least, most = (pick(shares, key=lambda name: shares[name][0]) for pick in (min, max))
-    said = {name: f"{share:.0%}".replace("-", "−") for name, (share, _) in shares.items()}
+    said = {name: f"{round(share, 2) + 0.0:.0%}".replace("-", "−") for name, (share, _) in shares.items()}
     if len(shares) == 1:
         noise = shares[most][1]
         beside = "" if np.isnan(noise) else f" (of pure noise: {noise:.0%})".replace("-", "−")
         return f"{most}: a rotation explains {said[most]} of the squared drift of the last layer{beside}"
     return (
-        f"A rotation explains {of(said[least], least)} to {of(said[most], most)} "
-        "of the squared drift of the last layer"
+        f"A rotation explains {of(said[least], least)} to {of(said[most], most)} of the squared drift of the last layer"
     )
 
 

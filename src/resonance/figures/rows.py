@@ -25,7 +25,8 @@ THIN = 3
 def rows(tables: Tables, family: str, **wanted: str | Sequence[str]) -> pd.DataFrame:
     """The rows of a family whose columns hold the wanted words; empty where the family or the rows are missing.
 
-    Values that are null or not finite are left out: the change from an empty state, say, is infinite. Words come as plain strings (no categories), so that grouping never invents combinations.
+    Values that are null or not finite are left out: the change from an empty state, say, is infinite. Words come as
+    plain strings (no categories), so that grouping never invents combinations.
     """
     table = tables.get(family)
     if table is None:

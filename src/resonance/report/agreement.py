@@ -23,7 +23,7 @@ class Agreement:
     """Two texts side by side.
 
     Attributes:
-        output: what the network said, cut into stretches.
+        output: what the network said, cut into stretches, its line breaks and other invisible characters as signs.
         reference: what it should have said, cut in the same way.
         exact: characters, from the start, up to the first difference.
         share: of the reference's words (blanks not counted), how many stand in the output in the same order.
@@ -33,6 +33,10 @@ class Agreement:
     reference: tuple[Stretch, ...]
     exact: int
     share: float
+
+
+VISIBLE = {**{code: 0x2400 + code for code in range(32)}, 0x7F: "␡", ord("\n"): "↵", ord("\t"): "⇥"}
+"""What stands for characters that cannot be seen: a network that says sixty line breaks must not fill a page."""
 
 
 def agreement(output: str, reference: str) -> Agreement:
@@ -61,4 +65,4 @@ def _stretches(words: list[str], agreeing: set[int]) -> tuple[Stretch, ...]:
             found[-1] = Stretch(found[-1].text + word, agrees)
         else:
             found.append(Stretch(word, agrees))
-    return tuple(found)
+    return tuple(Stretch(stretch.text.translate(VISIBLE), stretch.agrees) for stretch in found)

@@ -88,7 +88,7 @@ def findings(tables: Mapping[str, pd.DataFrame], learners: Sequence[str]) -> lis
 def number(value: float, percent: bool = False) -> str:
     """Three digits that matter: 7.60, 0.0102, 1.23e−05, 12,300; a share as 97.3%."""
     if percent:
-        text = f"{value:.1%}"
+        text = f"{round(value, 3) + 0.0:.1%}"
     elif value == 0:
         text = "0"
     else:

@@ -70,7 +70,7 @@ def render(
         generations: learner, pair, schedule, seed, cycle, direction, window, prefix, output, reference; may be empty.
     """
     study = parse(params)
-    learners = list(study.learners)
+    learners = in_order(list(study.learners), tables)
     folder = Path(figures_dir)
 
     def chapter(pair: str, schedule: str) -> Chapter:
@@ -90,13 +90,19 @@ def render(
     page = _environment().get_template("report.html.jinja")
     text = page.render(
         study=study,
-        learners=learner_lines(study),
+        learners=learner_lines(study, learners),
         schedules=schedule_lines(study),
         parts=parts,
         provenance=[(name, _as_text(value)) for name, value in provenance.items()],
         parameters=yaml.safe_dump(params, sort_keys=False, allow_unicode=True, width=100),
     )
     write_text(out, text)
+
+
+def in_order(names: list[str], tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """The learners as the tables have them, which is the order of params.yaml even where `params` were sorted by key."""
+    seen = dict.fromkeys(str(name) for table in tables.values() for name in pd.unique(table["learner"]))
+    return [name for name in seen if name in names] + [name for name in names if name not in seen]
 
 
 def _environment() -> Environment:

@@ -23,8 +23,8 @@ class LearnerLine:
     marker: str
 
 
-def learner_lines(params: Params) -> list[LearnerLine]:
-    """The learners in the order of params.yaml."""
+def learner_lines(params: Params, names: Sequence[str]) -> list[LearnerLine]:
+    """The learners of these names, in their order."""
     return [
         LearnerLine(
             name=name,
@@ -36,7 +36,7 @@ def learner_lines(params: Params) -> list[LearnerLine]:
             start=learner.init,
             marker=learner.marker,
         )
-        for name, learner in params.learners.items()
+        for name, learner in ((name, params.learners[name]) for name in names)
     ]
 
 

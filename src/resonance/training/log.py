@@ -66,8 +66,7 @@ class Log:
         suffixes = ("", "_min", "_max", "_last")
         values_Q4R = np.array([[table[name + suffix] for suffix in suffixes] for name in self.names], np.float64)
         visits_R = np.array(table["visits"], np.float64)
-        for row, (cycle, direction) in enumerate(
-            zip(*table.select(["cycle", "direction"]).to_pydict().values(), strict=True)
-        ):
+        places = zip(table["cycle"].to_pylist(), table["direction"].to_pylist(), strict=True)
+        for row, (cycle, direction) in enumerate(places):
             visits_Q = np.full(len(self.names), visits_R[row])
             self.rows.append((cycle, direction, np.stack([visits_Q, *values_Q4R[:, :, row].T])))

@@ -87,8 +87,8 @@ class Run:
         )
         if learner.network.vocabulary < self.tokens.vocabulary:
             raise UserError(
-                f"{self.tokens_file} knows {self.tokens.vocabulary} tokens, the network {learner.network.vocabulary}: its "
-                "tokenizer is not the one that the texts were cut with; run `snakemake` to cut them again."
+                f"{self.tokens_file} knows {self.tokens.vocabulary} tokens, the network {learner.network.vocabulary}: "
+                "its tokenizer is not the one that the texts were cut with; run `snakemake` to cut them again."
             )
         return learner
 

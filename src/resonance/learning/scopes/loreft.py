@@ -1,8 +1,8 @@
 """LoReFT: a low-rank edit of hidden states on a frozen network, made of pyreft's own intervention.
 
-h ← h + Rᵀ (W h + b − R h) with R [r, D] of orthonormal rows (Wu et al. 2024, arXiv 2404.03592, equation 2), at the
-first and last tokens of the prompt. The module is called inside this project's forward pass, not through pyvene's engine,
-which removes every hook of the network it runs.
+h ← h + Rᵀ (W h + b − R h) with R [r, D] of orthonormal rows (Wu et al. 2024, arXiv 2404.03592, eq. 2), at the
+first and last tokens of the prompt. The module is called inside this project's forward pass, not through pyvene's
+engine, which removes every hook of the network it runs.
 """
 
 from __future__ import annotations
