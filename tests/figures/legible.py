@@ -29,7 +29,7 @@ def texts(figure: Figure) -> list[tuple[str, Bbox]]:
     """Every text that is drawn, with its box in pixels."""
     with applied():
         canvas = FigureCanvasAgg(figure)
-        canvas.draw()
+        figure.draw_without_rendering()
         hidden = unseen(figure)
         found = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
         found = [text for text in found if id(text) not in hidden]

@@ -35,7 +35,12 @@ class Agreement:
     share: float
 
 
-VISIBLE = {**{code: 0x2400 + code for code in range(32)}, 0x7F: "␡", ord("\n"): "↵", ord("\t"): "⇥"}
+VISIBLE: dict[int, int | str] = {
+    **{code: 0x2400 + code for code in range(32)},
+    0x7F: "␡",
+    ord("\n"): "↵",
+    ord("\t"): "⇥",
+}
 """What stands for characters that cannot be seen: a network that says sixty line breaks must not fill a page."""
 
 

@@ -100,7 +100,7 @@ def render(
 
 
 def in_order(names: list[str], tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """The learners as the tables have them, which is the order of params.yaml even where `params` were sorted by key."""
+    """The learners as the tables have them: the order of params.yaml, even where `params` come sorted by key."""
     seen = dict.fromkeys(str(name) for table in tables.values() for name in pd.unique(table["learner"]))
     return [name for name in seen if name in names] + [name for name in names if name not in seen]
 

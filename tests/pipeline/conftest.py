@@ -1,0 +1,56 @@
+"""One small study, run once by the real Snakemake and recorded by the real DVC; tests that change it take a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pipeline.repository import Repository, Said
+
+
+@dataclass(frozen=True)
+class Made:
+    """The study as it was run and recorded, and what was said on the way. Not to be changed."""
+
+    repository: Repository
+    run: Said
+    recorded: Said
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    repository = Repository.of_this_project(tmp_path_factory.mktemp("study") / "study")
+    run = repository.snakemake()
+    assert run.code == 0, run.text
+    repository.git("init", "-q", "-b", "main")
+    recorded = repository.dvc("repro")
+    repository.git("add", "-A")
+    repository.git("commit", "-q", "-m", "The study")
+    return Made(repository, run, recorded)
+
+
+@pytest.fixture(scope="session")
+def study(made: Made) -> Repository:
+    """The study, to look at."""
+    return made.repository
+
+
+@pytest.fixture
+def copy(study: Repository, tmp_path: Path) -> Repository:
+    """The study, to change."""
+    return study.copy(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def shared_copy(study: Repository, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Repository]:
+    """Copies that several tests of a module use one after the other, by name."""
+    copies: dict[str, Repository] = {}
+
+    def take(name: str) -> Repository:
+        if name not in copies:
+            copies[name] = study.copy(tmp_path_factory.mktemp(name) / "copy")
+        return copies[name]
+
+    return take

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pandas as pd
+
+from resonance.report.voices import speakers
+
+COLUMNS = ["learner", "seed", "cycle", "direction", "window", "prefix", "output", "reference"]
+
+
+def said(*rows: tuple[object, ...]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=COLUMNS)
+
+
+def test_the_last_mark_of_the_first_seed_is_shown() -> None:
+    table = said(
+        ("gpt", 0, 0, "1>2", 0, 0, "early", "right"),
+        ("gpt", 0, 8, "1>2", 0, 0, "right", "right"),
+        ("gpt", 0, 8, "1>2", 1, 0, "second window", "right"),
+        ("gpt", 0, 8, "1>2", 0, 8, "longer prefix", "right"),
+        ("gpt", 1, 16, "1>2", 0, 0, "other seed", "right"),
+    )
+    (speaker,) = speakers(table, ["gpt", "silent"])
+    assert (speaker.learner, speaker.cycle, speaker.seed, speaker.share) == ("gpt", 8, 0, 1.0)
+    assert [voice.agreement.output[0].text for voice in speaker.voices] == ["right"]
+
+
+def test_directions_stand_in_their_order_and_the_share_is_their_mean() -> None:
+    table = said(("gpt", 0, 0, "2>2", 0, 0, "a", "a"), ("gpt", 0, 0, "1>2", 0, 0, "b", "a"))
+    (speaker,) = speakers(table, ["gpt"])
+    assert [voice.direction for voice in speaker.voices] == ["1>2", "2>2"]
+    assert speaker.share == 0.5
