@@ -54,3 +54,18 @@ def tokens_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = tokenize(pair, tokenizer, 512)
     write_table(folder / "tokens.parquet", table, facts(table))
     return folder / "tokens.parquet"
+
+
+LEFT_OUT: list[str] = []
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    LEFT_OUT.extend(item.nodeid for item in items if item.get_closest_marker("system"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out and how to run it."""
+    if LEFT_OUT:
+        terminalreporter.section("left out: `make test-system` runs these where their programs are installed")
+        for name in sorted(LEFT_OUT):
+            terminalreporter.line(name)

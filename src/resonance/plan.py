@@ -137,12 +137,18 @@ class Study:
         """Find, before any work, what would stop it later: texts that cannot be read, networks that are not there."""
         for pair in self.params.pairs:
             read_pair(Path(PAIRS, pair))
+        figures = [f"{pair}-{schedule}" for pair in self.params.pairs for schedule in self.params.schedules]
+        if twice := {name for name in figures if figures.count(name) > 1}:
+            raise UserError(
+                f"params.yaml: pairs and schedules: two figures would be called {min(twice)}; rename a pair or a "
+                "schedule so that pair and schedule, joined by '-', are different for each."
+            )
         for learner_name, learner in self.params.learners.items():
             network = learner.network
             if isinstance(network, Hub) and network.revision is None and not Path(network.path).is_dir():
                 raise UserError(
                     f"params.yaml: learners.{learner_name}.network.hub.path: {network.path!r} is not a folder here; "
-                    "name one, or for a repository on the hub set revision to a commit, so that its weights cannot change."
+                    "name one, or for a repository on the hub set revision to a commit: its weights cannot change then."
                 )
 
     def files(self, kind: str, suffix: str, key: RunKey) -> list[str]:

@@ -84,7 +84,7 @@ rule render_report:
     params:
         code=code("resonance.report.render", "resonance.report.provenance"),
         style=folder("src/resonance/report"),
-        study=canonical(PARAMS),
+        study=PARAMS.model_dump_json(),
     shell:
         "python -m resonance render-report --params {params.study:q} --tables {input.tables} --figures results/figures"
         " --seals {input.seals} --generations {input.generations} --out {output} --log {log}"
