@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -29,10 +30,14 @@ def tidy(rows: list[dict[str, object]]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(WORDS, "category") | {"layer": "Int16", "low": float, "high": float})
 
 
+@cache
 def tables(
     learners: int = 2, seeds: int = 1, last: int = 64, pair: str = "spacing", schedule: str = "shuffled", depth: int = 2
 ) -> dict[str, pd.DataFrame]:
-    """All families that are drawn, of so many learners; every third one carries a state, the first among them."""
+    """All families that are drawn, of so many learners; every third one carries a state, the first among them.
+
+    Made once per combination: change a copy.
+    """
     found: dict[str, list[dict[str, object]]] = {
         family: [] for family in ("loss", "memorisation", "probes", "similarity", "reader")
     }

@@ -6,7 +6,7 @@ import pytest
 from figures.synthetic_tables import tables, tidy
 from matplotlib.figure import Figure
 
-from resonance.figures.rows import by_seed, describe, draw_seeds, last_values, learners, rows
+from resonance.figures.rows import by_seed, coarse, describe, draw_seeds, last_values, learners, rows
 from resonance.figures.style import DIRECTIONS
 
 MARK = DIRECTIONS["1>2"]
@@ -63,6 +63,17 @@ def test_of_many_points_a_few_are_marked_evenly_in_print() -> None:
     assert marked[0] == 0
     assert marked[-1] == len(axes.lines[-1].get_xdata()) - 1
     assert np.ptp(np.diff(marked)) <= 2
+
+
+def test_coarse_bins_end_at_powers_of_two_and_keep_seeds_apart() -> None:
+    run = {"learner": "gpt", "pair": "p", "schedule": "s", "measure": "state_change"}
+    table = pd.DataFrame(
+        [run | {"seed": seed, "cycle": c, "value": c + seed} for seed in (0, 100) for c in range(1, 65)]
+    )
+    found = coarse(table, per_doubling=1)
+    assert list(found["cycle"]) == [1, 2, 4, 8, 16, 32, 64] * 2
+    assert list(found["value"][:4]) == [1.0, 2.0, 3.5, 6.5]
+    assert list(found["value"][7:9]) == [101.0, 102.0]
 
 
 def test_description() -> None:

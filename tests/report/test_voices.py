@@ -29,3 +29,12 @@ def test_directions_stand_in_their_order_and_the_share_is_their_mean() -> None:
     (speaker,) = speakers(table, ["gpt"])
     assert [voice.direction for voice in speaker.voices] == ["1>2", "2>2"]
     assert speaker.share == 0.5
+
+
+def test_a_mix_up_of_the_two_texts_is_noticed() -> None:
+    table = said(
+        ("gpt", 0, 0, "1>2", 0, 0, "the first text", "a second one"),
+        ("gpt", 0, 0, "2>1", 0, 0, "the first text", "the first text"),
+    )
+    (speaker,) = speakers(table, ["gpt"])
+    assert [voice.mistaken for voice in speaker.voices] == [1.0, 0.0]

@@ -60,7 +60,8 @@ CAPTIONS: dict[str, Caption] = {
         "Only learners that carry a recurrent state from cycle to cycle. Left: by how much one more cycle changes the "
         "state, on two logarithmic axes; a straight fall is a power law, a plateau is a state that keeps moving, a "
         "line that ends early has come to rest. Right: the loss of a pass against the first one, mean over the "
-        "directions; below 0 the state helps.",
+        "directions; below 0 the state helps. What a cycle does to the state depends on its order, so single cycles "
+        "are pale and the line is their mean.",
         "tables/reader.parquet",
     ),
     "drift": Caption(
@@ -68,7 +69,8 @@ CAPTIONS: dict[str, Caption] = {
         "Each column of a map is a snapshot, each row a layer. The squared drift from cycle 0 is the sum of two parts: "
         "what one rotation of the whole space explains (nothing is lost by it: the points keep their places among each "
         "other), and the rest, a change of shape. The rotation is fitted on some tokens and judged on others that it "
-        "has not seen. Both maps have one colour scale, so brightness can be compared across learners.",
+        "has not seen; where it predicts worse than none, its share is below 0 and its part is drawn as 0. Both maps "
+        "have one colour scale, so brightness can be compared across learners.",
         "tables/similarity.parquet",
     ),
     "trajectory": Caption(

@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from resonance.figures.cycles import cycle_ticks, in_cycles, power, short
 from resonance.figures.notice import notice
-from resonance.figures.rows import Tables, describe, draw_seeds, last_values, learners, rows
+from resonance.figures.rows import Tables, coarse, describe, draw_pale, draw_seeds, last_values, learners, rows
 from resonance.figures.sheet import of, sheet
 from resonance.figures.style import GREY, SMALL, series, styled
 
@@ -19,6 +19,8 @@ CHANGE, GAIN = "state_change", "loss_since_first_pass"
 @styled
 def draw(tables: Tables) -> Figure:
     """Two panels, one line per learner that carries a state: change of the state per cycle, and loss per pass.
+
+    What a cycle does depends on its order, so single cycles are pale and the line is their mean, four per doubling.
 
     Args:
         tables: family `reader`: `state_change` (log-log; a change of exactly 0 has no place on the axis and is left
@@ -32,7 +34,7 @@ def draw(tables: Tables) -> Figure:
     page = sheet(
         ["how much the state moves in a cycle", "what further passes are worth"],
         title=headline(table),
-        subtitle=describe(table),
+        subtitle=describe(table) + " · pale: single cycles",
         legend=list(marks.values()),
         share=False,
         height=2.6,
@@ -45,7 +47,8 @@ def draw(tables: Tables) -> Figure:
             own = own[own["value"] > 0]
             axes.set_yscale("log")
         for name, mark in marks.items():
-            draw_seeds(axes, own[own["learner"] == name], mark)
+            draw_pale(axes, own[own["learner"] == name], mark)
+            draw_seeds(axes, coarse(own[own["learner"] == name]), mark)
         _ticks(axes, last)
         if own.empty:
             axes.text(0.5, 0.5, "0 in every cycle", size=SMALL, color=GREY, ha="center", transform=axes.transAxes)
@@ -54,6 +57,7 @@ def draw(tables: Tables) -> Figure:
     change.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
     change.set_ylabel("relative change of the state\n(share of its length)")
     gain.set_ylabel("loss in pass n − loss in pass 1\n(nat/token)")
+    gain.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
     gain.axhline(0, color=GREY, linewidth=0.7)
     page.label("cycle = pass over the pair (logarithmic)")
     return page.figure
@@ -69,7 +73,7 @@ def _ticks(axes: Axes, last: int) -> None:
 
 def headline(table: pd.DataFrame) -> str:
     """What the last pass is worth against the first."""
-    ends = last_values(table[table["measure"] == GAIN])
+    ends = last_values(coarse(table[table["measure"] == GAIN]))
     last = int(table["cycle"].max())
     if not ends:
         return f"Change of the carried state over {in_cycles(last)}"

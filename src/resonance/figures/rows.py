@@ -35,8 +35,8 @@ def rows(tables: Tables, family: str, **wanted: str | Sequence[str]) -> pd.DataF
     for column, words in wanted.items():
         allowed = [words] if isinstance(words, str) else list(words)
         kept &= table[column].isin(allowed).to_numpy()
-    found = table[kept & np.isfinite(table["value"].to_numpy(float))]
-    return found.assign(**{key: found[key].astype(object) for key in KEYS})
+    found: pd.DataFrame = table[kept & np.isfinite(table["value"].to_numpy(float))]
+    return found.astype(dict.fromkeys(KEYS, object))
 
 
 def learners(table: pd.DataFrame) -> list[str]:
@@ -84,6 +84,16 @@ def draw_seeds(axes: Axes, table: pd.DataFrame, mark: Mark) -> None:
         markeredgewidth=0,
         clip_on=False,
     )
+
+
+def coarse(table: pd.DataFrame, per_doubling: int = 4) -> pd.DataFrame:
+    """Means of neighbouring cycles, so many bins per doubling, each at its last cycle: the trend of a restless line."""
+    exact = np.log2(np.maximum(table["cycle"].to_numpy(float), 1)) * per_doubling
+    # a power of two is the end of its bin, whatever the rounding of its logarithm
+    bins = np.ceil(exact - 1e-9)
+    keys = ["learner", "pair", "schedule", "seed", "measure"]
+    means = table.assign(bin=bins).groupby([*keys, "bin"], sort=False, as_index=False)
+    return means.agg({"cycle": "max", "value": "mean"})
 
 
 def _marked(cycles: NDArray[np.float64]) -> list[int]:

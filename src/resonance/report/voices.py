@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -13,11 +14,15 @@ from resonance.report.agreement import Agreement, agreement
 
 @dataclass(frozen=True)
 class Voice:
-    """What a learner says in one direction, left alone after `prefix` tokens of the target."""
+    """What a learner says in one direction, left alone after `prefix` tokens of the target.
+
+    mistaken: share of the other text's words that agree, where that is more than of its own target's; else 0.
+    """
 
     direction: str
     prefix: int
     agreement: Agreement
+    mistaken: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,16 @@ def speakers(generations: pd.DataFrame, learners: Sequence[str]) -> list[Speaker
         for column, pick in (("seed", "min"), ("cycle", "max"), ("window", "min"), ("prefix", "min")):
             rows = rows[rows[column] == rows[column].agg(pick)]
         said = {str(row["direction"]): row for row in rows.to_dict("records")}
-        voices = [
-            Voice(
-                direction,
-                int(said[direction]["prefix"]),
-                agreement(said[direction]["output"], said[direction]["reference"]),
-            )
-            for direction in DIRECTIONS
-            if direction in said
-        ]
+        texts = {direction[-1]: row["reference"] for direction, row in said.items()}
+        voices = [_voice(direction, said[direction], texts) for direction in DIRECTIONS if direction in said]
         if voices:
             found.append(Speaker(name, int(rows["cycle"].iloc[0]), int(rows["seed"].iloc[0]), voices))
     return found
+
+
+def _voice(direction: str, row: dict[Hashable, Any], texts: dict[str, str]) -> Voice:
+    """One direction. `texts` holds the reference of each target, so that a mix-up of the two texts is noticed."""
+    own = agreement(row["output"], row["reference"])
+    others = [agreement(row["output"], text).share for target, text in texts.items() if target != direction[-1]]
+    mistaken = max([share for share in others if share > own.share], default=0.0)
+    return Voice(direction, int(row["prefix"]), own, mistaken)
