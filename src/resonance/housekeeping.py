@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
-from resonance.plan import DERIVED, RESULTS
+from resonance.plan import DERIVED, KINDS, RESULTS
 
 ASIDE = Path("scratch/set_aside")
-OWNED = (DERIVED, *(f"{RESULTS}/{kind}" for kind in (
-    "states", "logs", "marks", "snapshots", "evaluations", "generations", "measures", "metrics", "curves",
-)))  # fmt: skip
+OWNED = (DERIVED, *(f"{RESULTS}/{kind}" for kind in (*KINDS, "measures", "metrics", "curves", "tables", "figures")))
 
 
 def set_aside(wanted: set[str]) -> None:
@@ -20,11 +19,11 @@ def set_aside(wanted: set[str]) -> None:
             if file.is_file() and file.as_posix() not in wanted:
                 to = ASIDE / file
                 to.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(to)
+                shutil.move(file, to)
                 print(f"set aside {file} → {to}", file=sys.stderr)
 
 
 def unrecorded() -> bool:
-    """Whether states are here without Snakemake's record of what made them: stale ones would pass as new."""
-    states = any(Path(RESULTS, "states").rglob("*.safetensors"))
-    return states and not any(file.is_file() for file in Path(".snakemake/metadata").rglob("*"))
+    """Whether results are here without Snakemake's record of what made them: stale ones would pass as new."""
+    made = (file for top in (DERIVED, RESULTS) for file in Path(top).rglob("*") if file.is_file())
+    return any(made) and not any(file.is_file() for file in Path(".snakemake/metadata").rglob("*"))

@@ -83,7 +83,7 @@ rule render_report:
         "../envs/resonance.yaml"
     params:
         code=code("resonance.report.render", "resonance.report.provenance"),
-        style=folder("src/resonance/report"),
+        style=folder("src/resonance/report", ".jinja", ".css", ".js"),
         study=PARAMS.model_dump_json(),
     shell:
         "python -m resonance render-report --params {params.study:q} --tables {input.tables} --figures results/figures"

@@ -137,9 +137,12 @@ def measures_of_learner(wildcards):
 if workflow.is_main_process:
     if unrecorded():
         raise WorkflowError(
-            "results/ is here but .snakemake/metadata is not, so nothing says what made it: "
-            "run `git checkout -- .snakemake/metadata`, or move results/ away."
+            "results/ or data/derived/ is here but .snakemake/metadata is not, so nothing says what made them: "
+            "run `git checkout -- .snakemake/metadata`, or move both folders away."
         )
     # Under `dvc repro` only (DVC sets DVC_STAGE), so that each stage records folders that hold what is called for.
     if "DVC_STAGE" in os.environ:
         set_aside(STUDY.wanted())
+        Path("data/derived/bases").mkdir(
+            parents=True, exist_ok=True
+        )  # DVC asks for it, also where no run has a base

@@ -33,7 +33,7 @@ rule tokenize_pair:
         "../envs/resonance.yaml"
     params:
         code=code("resonance.text.files"),
-        pair=lambda wildcards: folder(f"data/pairs/{wildcards.pair}"),
+        pair=lambda wildcards: folder(f"data/pairs/{wildcards.pair}", ".txt", ".yaml"),
         vocabulary=PARAMS.text.vocabulary,
         context=PARAMS.text.context,
     shell:
@@ -52,7 +52,7 @@ rule tokenize_pair_as_published:
         "../envs/resonance.yaml"
     params:
         code=code("resonance.text.files"),
-        pair=lambda wildcards: folder(f"data/pairs/{wildcards.pair}"),
+        pair=lambda wildcards: folder(f"data/pairs/{wildcards.pair}", ".txt", ".yaml"),
         context=PARAMS.text.context,
         hub=lambda wildcards: canonical(STUDY.tokenizers()[wildcards.tokenizer]),
         weights=lambda wildcards: STUDY.published(
