@@ -66,6 +66,7 @@ def set_up_logging(file: str | None) -> None:
     terminal.setFormatter(logging.Formatter("resonance: %(message)s"))
     log.handlers, log.propagate = [terminal], False
     log.setLevel(logging.INFO)
+    logging.raiseExceptions = False  # a full disk is said once, in a sentence
     if file:
         terminal.setLevel(logging.WARNING)
         Path(file).parent.mkdir(parents=True, exist_ok=True)
@@ -148,6 +149,20 @@ def evaluate_marks(a: argparse.Namespace) -> None:
 
     settings = params.Evaluation.model_validate_json(a.evaluation)
     evaluate_marks(_run(a), Path(a.marks), settings, Path(a.out), Path(a.spoken))
+
+
+@verb("name", "run", "tokens", "base?", "marks", "cycle", "out")
+def export_loreft(a: argparse.Namespace) -> None:
+    """Write a LoReFT learner, as it was at a mark, in the forms of transformers and pyreft."""
+    from resonance.learning.export import export_loreft
+    from resonance.snapshots.learners import learners
+
+    cycles = []
+    for cycle, learner in learners(_run(a), Path(a.marks)):
+        cycles.append(str(cycle))
+        if cycles[-1] == a.cycle:
+            return export_loreft(learner, Path(a.out))
+    raise UserError(f"{a.marks} has no mark of cycle {a.cycle}; it has {', '.join(cycles)}.")
 
 
 @verb("name", "family", "logs*?", "evaluations*?", "snapshots*?", "out")

@@ -15,7 +15,8 @@ class Part(nn.Module):
     """A part of a learner.
 
     Its parameters and buffers, and the state of its own optimizers, are saved and come back bit for bit. Buffers may
-    change their shape from save to save. What is not registered as one of these is lost at the next chunk edge.
+    be None at first and change their shape from save to save. What is not registered as one of these is lost at the
+    next chunk edge.
     """
 
     def trained(self) -> dict[str, nn.Parameter]:
@@ -56,13 +57,14 @@ def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def restore(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Put tensors back under the names that `named` gave; names that are not of this module are left alone."""
     parameters = dict(module.named_parameters())
-    buffers = dict(module.named_buffers())
+    owners = {f"{path}.{leaf}".lstrip("."): owner for path, owner in module.named_modules() for leaf in owner._buffers}
     for name, tensor in tensors.items():
         if name in parameters:
             parameters[name].copy_(tensor)
-        elif name in buffers:
-            owner, _, leaf = name.rpartition(".")
-            module.get_submodule(owner)._buffers[leaf] = tensor.to(buffers[name].device, copy=True)
+        elif name in owners:
+            buffers, leaf = owners[name]._buffers, name.rpartition(".")[2]
+            like = buffers[leaf] if buffers[leaf] is not None else next(iter(parameters.values()), tensor)
+            buffers[leaf] = tensor.to(like.device, copy=True)
 
 
 def optimizer_tensors(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from resonance.errors import UserError
 from resonance.learning.part import Part
 from resonance.networks.network import Edit, Network
 from resonance.params import Member
@@ -30,3 +31,13 @@ class Scope(Part):
     def following(self) -> Edit | None:
         """The edit of single tokens after the prompt, in generation."""
         return None
+
+
+def existing(layers: tuple[int, ...], network: Network, key: str) -> tuple[int, ...]:
+    """The layers that `key` names, if the network has them all, or a UserError."""
+    wrong = [layer for layer in layers if not 0 <= layer < network.depth]
+    if wrong:
+        raise UserError(
+            f"{key}: the network has no layer {', '.join(map(str, wrong))}; choose from 0 to {network.depth - 1}."
+        )
+    return layers

@@ -7,6 +7,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from resonance import params
+from resonance.errors import UserError
 from resonance.networks.causal_lm import CausalLM
 
 STD = 0.02
@@ -17,17 +18,23 @@ class Transformer(CausalLM):
     """A fresh transformer whose weights depend on `generator` alone."""
 
     def __init__(self, settings: params.Transformer, vocabulary: int, generator: torch.Generator) -> None:
+        width, heads = settings.width, settings.heads
+        if width % (2 * heads):
+            raise UserError(
+                f"transformer: width {width} is not an even multiple of heads {heads} (rotary positions turn pairs of "
+                "channels): change one of them."
+            )
         config = LlamaConfig(
             vocab_size=vocabulary,
-            hidden_size=settings.width,
+            hidden_size=width,
             intermediate_size=settings.feedforward,
             num_hidden_layers=settings.layers,
-            num_attention_heads=settings.heads,
+            num_attention_heads=heads,
             max_position_embeddings=65_536,
             tie_word_embeddings=False,
             attn_implementation="sdpa",  # type: ignore[call-arg]
         )
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             super().__init__(LlamaForCausalLM(config))
         initialise(self.model, generator)
 

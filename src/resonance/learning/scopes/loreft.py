@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from resonance import params
-from resonance.learning.scope import Scope
+from resonance.errors import UserError
+from resonance.learning.scope import Scope, existing
 from resonance.networks.network import Edit, Network
 
 with contextlib.redirect_stdout(io.StringIO()):  # pyvene greets
@@ -28,7 +30,9 @@ class Loreft(Scope):
     def __init__(self, settings: params.Loreft, network: Network, generator: torch.Generator) -> None:
         super().__init__(settings, network, generator)
         self.settings = settings
-        self.lowest = min(settings.layers)
+        self.lowest = min(existing(settings.layers, network, "train.loreft.layers"))
+        if settings.rank > network.width:
+            raise UserError(f"train.loreft.rank: {settings.rank} is more than the network's width {network.width}.")
         self.groups = position_groups(settings.positions)
         self.edits = nn.ModuleDict()
         for layer in settings.layers:
@@ -47,9 +51,9 @@ class Loreft(Scope):
             if layer not in self.settings.layers:
                 return hidden_BTD
             for name, place in places.items():
-                module = self.edits[f"{layer}-{'tied' if self.settings.tied else name}"]
-                edited = module(hidden_BTD[:, place])
-                hidden_BTD = hidden_BTD.slice_scatter(edited, 1, place.start, place.stop)
+                module = cast(LoreftIntervention, self.edits[f"{layer}-{'tied' if self.settings.tied else name}"])
+                chosen_BPD = hidden_BTD[:, place].to(module.learned_source.weight)  # its device and precision
+                hidden_BTD = hidden_BTD.slice_scatter(module(chosen_BPD).to(hidden_BTD), 1, place.start, place.stop)
             return hidden_BTD
 
         return apply
