@@ -11,7 +11,17 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import core_schema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -21,12 +31,21 @@ from resonance.errors import UserError
 Direction = Literal["1>2", "2>1", "1>1", "2>2"]
 DIRECTIONS: tuple[Direction, ...] = ("1>2", "2>1", "1>1", "2>2")
 Marker = Literal["relation", "target", "none"]
+Whole = Annotated[int, Field(ge=0)]
 
 
 class Block(BaseModel):
     """A block of parameters: unknown keys are errors, values never change after parsing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """`cycles: true` would pass as 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("true and false are not allowed here")
+        return value
 
 
 class Member(Block):
@@ -82,11 +101,14 @@ class ManyOf(OneOf):
 
     def all_tagged(self, value: Any) -> Any:
         """Every member in the form that `inner` reads."""
-        if isinstance(value, (list, tuple)):
-            return tuple(self.tagged(member) for member in value)
-        if not isinstance(value, dict):
+        if isinstance(value, dict):
+            return tuple(self.tagged({tag: settings}) for tag, settings in value.items())
+        if not isinstance(value, (list, tuple)):
             raise ValueError(f"write {{name: settings}} with names from {', '.join(self.members) or '(nothing yet)'}")
-        return tuple(self.tagged({tag: settings}) for tag, settings in value.items())
+        members = tuple(self.tagged(member) for member in value)
+        if len({member["tag"] for member in members}) < len(members):
+            raise ValueError("each may stand there once")
+        return members
 
     def settings(self, value: Any) -> dict[str, Any]:
         """As above, a number being the weight."""
@@ -156,17 +178,19 @@ class Layers(Member):
     """Only the weights of some layers."""
 
     tag: Literal["layers"] = "layers"
-    layers: tuple[int, ...] = Field(min_length=1, description="layer numbers, from 0")
+    layers: tuple[Whole, ...] = Field(min_length=1, description="layer numbers, from 0")
 
 
 class Loreft(Member):
     """A low-rank edit of the hidden states, weights frozen (ReFT, arXiv 2404.03592)."""
 
     tag: Literal["loreft"] = "loreft"
-    layers: tuple[int, ...] = Field((2, 3), min_length=1, description="layers whose output is edited, from 0")
+    layers: tuple[Whole, ...] = Field((2, 3), min_length=1, description="layers whose output is edited, from 0")
     rank: int = Field(4, ge=1)
     positions: str = Field(
-        "f4+l4", pattern=r"^(all|f\d+|l\d+|f\d+\+l\d+)$", description="first and last prompt tokens: f4+l4, or all"
+        "f4+l4",
+        pattern=r"^(all|f[1-9]\d*|l[1-9]\d*|f[1-9]\d*\+l[1-9]\d*)$",
+        description="first and last prompt tokens: f4+l4, or all",
     )
     tied: bool = Field(False, description="one edit for first and last positions, or one each")
 
@@ -311,6 +335,16 @@ class Learner(Block):
         False, description="carry a recurrent state over slots and cycles (always so with train: nothing)"
     )
 
+    @model_validator(mode="after")
+    def parts_fit(self) -> Learner:
+        """What a training job would find out only after the base is made."""
+        depth = getattr(self.network, "layers", None)
+        if depth is not None and (beyond := [layer for layer in getattr(self.train, "layers", ()) if layer >= depth]):
+            raise ValueError(f"train.{self.train.tag}.layers: the network has layers 0 to {depth - 1}, not {beyond[0]}")
+        if not isinstance(self.train, Nothing) and not any(getattr(term, "weight", 0) for term in self.objective):
+            raise ValueError("objective: name a term with a weight above 0, or set train: nothing")
+        return self
+
 
 class Chunks(Block):
     """Where a run is cut into jobs: first, 2 × first, 4 × first, ... up to longest, then equal steps."""
@@ -333,7 +367,9 @@ class Text(Block):
     context: int = Field(
         1024, ge=32, description="longest sequence [BOS] INPUT [DIR] TARGET [EOS]; longer texts are windowed"
     )
-    packages: tuple[str, ...] = Field(description="installed packages whose docstrings are the corpus of the bases")
+    packages: tuple[str, ...] = Field(
+        min_length=1, description="installed packages whose docstrings are the corpus of the bases"
+    )
     corpus_bytes: int = Field(5_000_000, ge=10_000, description="upper limit of the corpus")
 
 
@@ -353,7 +389,7 @@ class Evaluation(Block):
 
     kept: int = Field(16, ge=1, description="first input tokens that counterfactual inputs leave as they are")
     edits: int = Field(32, ge=1, description="input tokens replaced in the edited input")
-    prefixes: tuple[int, ...] = Field((0, 8, 32), description="target tokens given before verbatim recall is asked")
+    prefixes: tuple[Whole, ...] = Field((0, 8, 32), description="target tokens given before verbatim recall is asked")
     generate: int = Field(64, ge=0, description="tokens of free greedy output kept for the reader of the report")
 
 
@@ -373,15 +409,38 @@ class Params(Block):
 
     pairs: tuple[Name, ...] = Field(min_length=1, description="folders under data/pairs/")
     schedules: dict[Name, Order] = Field(min_length=1, description="orders of the cycles, by name")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
-    cycles: int = Field(ge=1, description="length of every run")
-    chunks: Chunks = Chunks()
-    snapshots: Snapshots = Snapshots()
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
+        min_length=1, description="each sets the schedule and every new weight of its runs"
+    )
+    cycles: int = Field(ge=1, lt=10**12, description="length of every run")
+    chunks: Chunks
+    snapshots: Snapshots
     text: Text
-    base: Base = Base()
-    learners: dict[Name, Learner] = Field(min_length=1)
-    evaluation: Evaluation = Evaluation()
-    compute: Compute = Compute()
+    base: Base
+    learners: dict[Name, Learner] = Field(min_length=1, description="what is trained, by name")
+    evaluation: Evaluation
+    compute: Compute
+
+    @field_validator("pairs", "seeds")
+    @classmethod
+    def each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A run that stands twice would count twice in every table."""
+        if twice := [value for value in values if values.count(value) > 1]:
+            raise ValueError(f"{twice[0]} stands there twice")
+        return values
+
+    @model_validator(mode="after")
+    def not_too_many_jobs(self) -> Params:
+        """A plan of more jobs than this takes Snakemake minutes; most often a nought is missing."""
+        if self.cycles > MOST_CHUNKS * self.chunks.longest:
+            raise ValueError(
+                f"cut into chunks of {self.chunks.longest}, {self.cycles} cycles are more than "
+                f"{MOST_CHUNKS} jobs per run; make chunks.longest longer"
+            )
+        return self
+
+
+MOST_CHUNKS = 10_000
 
 
 class Run(Block):
@@ -425,7 +484,7 @@ def nearest(word: str, known: Any) -> str:
     close = difflib.get_close_matches(word, list(known), n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; allowed: {', '.join(known)}" if len(known) < 12 else ""
+    return f"; allowed: {', '.join(known)}" if 0 < len(known) < 12 else ""
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -436,8 +495,16 @@ def load(path: str | Path = "params.yaml") -> Params:
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(
+            f"{path} is not valid YAML: {_fault(error)}; correct it, or `git checkout -- {path}`."
+        ) from None
     return parse(values, path.name)
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with a file that is no YAML, and in which line."""
+    mark = getattr(error, "problem_mark", None)
+    return f"{error.problem} (line {mark.line + 1})" if mark else " ".join(str(error).split())  # type: ignore[attr-defined]
 
 
 def parse(values: Any, source: str = "params.yaml") -> Params:
@@ -445,18 +512,33 @@ def parse(values: Any, source: str = "params.yaml") -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        raise UserError("; ".join(_sentence(fault, source) for fault in error.errors()[:5])) from None
+        sentences = {_key(fault): _sentence(fault, source) for fault in reversed(error.errors())}
+        raise UserError("; ".join([*reversed(sentences.values())][:5])) from None
+
+
+WORDS = {
+    "missing": "is missing (docs/params.md says what may stand there)",
+    "model_type": "write {key: value}, or {} for the defaults",
+    "tuple_type": "write a list: [first, second]",
+    "too_short": "at least one is needed",
+}
+"""What is said in place of pydantic's own words."""
+
+
+def _key(fault: Any) -> str:
+    """`learners.gpt.optimizer`."""
+    return ".".join(str(part) for part in fault["loc"] if not isinstance(part, int) and part != "[key]") or "the file"
 
 
 def _sentence(fault: Any, source: str) -> str:
     """`params.yaml: learners.gpt.optimzer is not a known key; did you mean 'optimizer'?`"""
-    where = [str(part) for part in fault["loc"] if not isinstance(part, int)]
-    key = ".".join(where) or "the file"
+    key = _key(fault)
     if fault["type"] == "extra_forbidden":
-        return f"{source}: {key} is not a known key{nearest(where[-1], _all_keys())}"
-    message = fault["msg"].removeprefix("Value error, ")
-    found = "" if fault["type"] == "missing" else f" (found: {fault['input']!r})"
-    return f"{source}: {key}: {message[:1].lower() + message[1:]}{found}"
+        return f"{source}: {key} is not a known key{nearest(str(fault['loc'][-1]), _all_keys())}"
+    message = WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+    found = repr(fault["input"])
+    shown = fault["type"] != "missing" and len(found) < 60
+    return f"{source}: {key}: {message[:1].lower() + message[1:]}" + shown * f" (found: {found})"
 
 
 def _all_keys() -> list[str]:

@@ -9,6 +9,7 @@ from itertools import pairwise, product, starmap
 from pathlib import Path
 
 from resonance.errors import UserError
+from resonance.figures.captions import CAPTIONS, PAIR
 from resonance.measures import FAMILIES
 from resonance.members import module_name, modules
 from resonance.params import Hub, Member, Params, Run
@@ -155,9 +156,18 @@ class Study:
         """The files of one kind of a run, one per chunk."""
         return [f"{RESULTS}/{kind}/{key}/{chunk}.{suffix}" for chunk in self.chunks]
 
+    def figures(self) -> list[str]:
+        """Every figure, without its suffix."""
+        kinds = [kind for kind in CAPTIONS if kind != PAIR]
+        runs = product(kinds, self.params.pairs, self.params.schedules)
+        names = [f"{PAIR}-{pair}" for pair in self.params.pairs] + ["-".join(parts) for parts in runs]
+        return [f"{RESULTS}/figures/{name}" for name in names]
+
     def wanted(self) -> set[str]:
-        """Every file under results/ and data/derived/ that the parameters call for, in folders that DVC owns."""
-        files = {f"{DERIVED}/corpus.parquet"}
+        """Every file under results/ and data/derived/ that the parameters call for."""
+        files = {f"{DERIVED}/corpus.parquet", f"{RESULTS}/report.html"}
+        files |= {f"{RESULTS}/tables/{family}.parquet" for family in FAMILIES}
+        files |= {f"{figure}.{suffix}" for figure in self.figures() for suffix in ("svg", "png")}
         for pair in self.params.pairs:
             files |= {tokens_file(pair, tokenizer) for tokenizer in self.tokenizers()}
             files.add(str(Path(tokens_file(pair, "pair")).with_name("tokenizer.json")))

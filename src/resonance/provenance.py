@@ -97,11 +97,16 @@ def _without_type_checking(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def folder(path: str | Path, whole: int = 64_000_000) -> str:
-    """16 hex digits that stand for a file or all files of a folder; of one larger than `whole` bytes, for its size."""
+def folder(path: str | Path, *suffixes: str, whole: int = 64_000_000) -> str:
+    """16 hex digits that stand for the files of a folder, hidden ones aside; with suffixes, for those that end so.
+
+    Of a file larger than `whole` bytes only the size counts.
+    """
     path = Path(path)
-    files = sorted(file for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
-    return fingerprint([[file.relative_to(path).as_posix(), _content(file, whole)] for file in files])
+    files = {file.relative_to(path): file for file in path.rglob("*") if file.is_file()}
+    shown = [name for name in files if not any(part.startswith(".") for part in name.parts)]
+    chosen = sorted(name for name in shown if not suffixes or name.suffix in suffixes)
+    return fingerprint([[name.as_posix(), _content(files[name], whole)] for name in chosen])
 
 
 def _content(file: Path, whole: int) -> str:

@@ -21,6 +21,11 @@ class Made:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    import os, pickle  # DEV
+
+    if os.environ.get("DEVSTUDY"):  # DEV
+        said = pickle.loads(Path("/tmp/pt/dev/said.pickle").read_bytes())  # DEV
+        return Made(Repository(Path("/tmp/pt/dev/study")), Said(*said[:2]), Said(*said[2:]))  # DEV
     repository = Repository.of_this_project(tmp_path_factory.mktemp("study") / "study")
     run = repository.snakemake()
     assert run.code == 0, run.text

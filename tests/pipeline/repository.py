@@ -27,7 +27,12 @@ text: {vocabulary: 400, context: 1024, packages: [networkx], corpus_bytes: 60000
 base: {tokens: 4096, batch: 2, length: 32}
 learners:
   gpt: {network: {transformer: {width: 32, layers: 2, heads: 2, feedforward: 48}}}
-  reader: {network: {rwkv7: {width: 32, layers: 2, head_size: 16}}, train: nothing, objective: {}}
+  reader:
+    network: {rwkv7: {width: 32, layers: 2, head_size: 16}}
+    train: nothing
+    objective: {}
+    marker: relation
+    optimizer: {adamw: {lr: 0.001}}
 evaluation: {generate: 8}
 compute: {device: cpu}
 """
@@ -80,6 +85,7 @@ class Repository:
             **{f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
             **{f"DVC_{what}_DIR": str(home) for what in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")},
             "HF_HUB_OFFLINE": "1",
+            "CUDA_VISIBLE_DEVICES": "",
         }
 
     @classmethod
@@ -102,7 +108,7 @@ class Repository:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Repository(folder)
 
-    def run(self, *command: str, **environment: str) -> Said:
+    def run(self, *command: str, stdin: str = "", **environment: str) -> Said:
         """Run a program in the folder."""
         done = subprocess.run(
             command,
@@ -111,7 +117,7 @@ class Repository:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
         )
         return Said(done.returncode, done.stdout)
 
@@ -135,10 +141,14 @@ class Repository:
         assert said.code == 0, said.text
         return said.text
 
-    def resonance(self, *arguments: str) -> Said:
-        """A verb of the command line, as a job calls it."""
+    def python(self, *arguments: str, stdin: str = "") -> Said:
+        """`python`, with the code of this folder, as a job calls it."""
         source = str(self.folder / "src")
-        return self.run(sys.executable, "-m", "resonance", *arguments, PYTHONPATH=source, PYTHONHASHSEED="0")
+        return self.run(sys.executable, *arguments, stdin=stdin, PYTHONPATH=source, PYTHONHASHSEED="0")
+
+    def resonance(self, *arguments: str) -> Said:
+        """A verb of the command line."""
+        return self.python("-m", "resonance", *arguments)
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace text that stands once in a file."""
@@ -157,5 +167,5 @@ class Repository:
         return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found if path.is_file()}
 
 
-CLEARED = ("DVC_", "GIT_", "SNAKEMAKE_", "PYTHONPATH")
+CLEARED = ("DVC_", "GIT_", "SNAKEMAKE_", "PYTHON")
 """Variables of the caller that would change what the programs do."""

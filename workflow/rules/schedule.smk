@@ -25,5 +25,6 @@ rule build_schedule:
 
 rule texts:
     input:
+        expand("data/derived/tokens/{pair}/pair/tokens.parquet", pair=PARAMS.pairs),
         [STUDY.tokens(run) for run in STUDY.runs()],
         [STUDY.schedule(run, chunk) for run in STUDY.runs() for chunk in STUDY.chunks],

@@ -143,6 +143,5 @@ if workflow.is_main_process:
     # Under `dvc repro` only (DVC sets DVC_STAGE), so that each stage records folders that hold what is called for.
     if "DVC_STAGE" in os.environ:
         set_aside(STUDY.wanted())
-        Path("data/derived/bases").mkdir(
-            parents=True, exist_ok=True
-        )  # DVC asks for it, also where no run has a base
+        # DVC asks for every folder of a stage, also where no run has a base.
+        Path("data/derived/bases").mkdir(parents=True, exist_ok=True)
