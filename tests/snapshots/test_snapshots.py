@@ -62,7 +62,9 @@ def test_every_mark_is_asked_everything(looked_at):
     assert clean["token"].tolist() == [*job.tokens.ids("2", 0), *job.tokens.markers["[EOS]"]]
     about = json.loads(pq.read_schema(folder / "table.parquet").metadata[b"resonance"])
     assert {**NAMES, "kind": "evaluations", "kept": 2, "prefixes": [0, 4]}.items() <= about.items()
-    assert about["bytes"]["1"] == len("Rest between lessons helps memory. Ada read 12 words a day and kept 9 of them for weeks.")
+    assert about["bytes"]["1"] == len(
+        "Rest between lessons helps memory. Ada read 12 words a day and kept 9 of them for weeks."
+    )
 
 
 def test_the_loss_is_that_of_the_restored_learner(looked_at):
@@ -92,7 +94,7 @@ def test_greedy_output_is_the_teacher_forced_argmax_up_to_the_first_error(looked
 
 
 def test_alternatives_stand_where_the_input_was_edited(looked_at):
-    _, job, _, folder = looked_at
+    _, _, _, folder = looked_at
     edited = pd.read_parquet(folder / "table.parquet").query("condition == 'input:edited' and cycle == 0")
     for direction in DIRECTIONS:
         rows = edited[edited["direction"] == direction]
@@ -107,7 +109,7 @@ def test_alternatives_stand_where_the_input_was_edited(looked_at):
 
 
 def test_snapshots_hold_the_hidden_states(looked_at):
-    name, job, files, folder = looked_at
+    _, job, files, folder = looked_at
     states = pd.read_parquet(folder / "states.parquet")
     depth = job.learner().network.depth
     assert sorted(states["layer"].unique()) == list(range(depth + 1))
