@@ -228,6 +228,15 @@ def render_report(a: argparse.Namespace) -> None:
     render(a.out, told, read_families(a.tables), a.figures, provenance(a.seals), read_generations(a.generations))
 
 
+@verb("out")
+def reference(a: argparse.Namespace) -> None:
+    """Write docs/params.md, the page of all parameters."""
+    from resonance.reference import markdown
+    from resonance.storage import write_text
+
+    write_text(a.out, markdown())
+
+
 def _run(a: argparse.Namespace) -> Run:
     from resonance.plan import RunKey
     from resonance.training.run import Run

@@ -129,8 +129,8 @@ class Transformer(Member):
 
     tag: Literal["transformer"] = "transformer"
     width: int = Field(128, ge=8, description="D, a multiple of heads")
-    layers: int = Field(4, ge=1)
-    heads: int = Field(4, ge=1)
+    layers: int = Field(4, ge=1, description="L")
+    heads: int = Field(4, ge=1, description="H, of attention")
     feedforward: int = Field(344, ge=8, description="hidden width of the SwiGLU block")
 
 
@@ -139,8 +139,8 @@ class RWKV7(Member):
 
     tag: Literal["rwkv7"] = "rwkv7"
     width: int = Field(128, ge=8, description="D, a multiple of head_size")
-    layers: int = Field(4, ge=1)
-    head_size: int = Field(64, ge=4)
+    layers: int = Field(4, ge=1, description="L")
+    head_size: int = Field(64, ge=4, description="rows and columns of the state of one head")
     chunk: int = Field(32, ge=1, le=128, description="tokens per parallel block; above 128 float32 overflows")
 
 
@@ -151,8 +151,8 @@ class Hub(Member):
     tag: Literal["hub"] = "hub"
     path: str = Field(description="a folder, or a repository name on the hub")
     revision: str | None = Field(None, description="commit of the repository; needed unless path is a folder")
-    trust_remote_code: bool = False
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    trust_remote_code: bool = Field(False, description="run Python code that comes with the weights")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="precision of the loaded weights")
     device_map: str | None = Field(None, description="'auto' spreads a model that is larger than one GPU")
 
 
@@ -186,7 +186,7 @@ class Loreft(Member):
 
     tag: Literal["loreft"] = "loreft"
     layers: tuple[Whole, ...] = Field((2, 3), min_length=1, description="layers whose output is edited, from 0")
-    rank: int = Field(4, ge=1)
+    rank: int = Field(4, ge=1, description="dimensions that each edit may change")
     positions: str = Field(
         "f4+l4",
         pattern=r"^(all|f[1-9]\d*|l[1-9]\d*|f[1-9]\d*\+l[1-9]\d*)$",
@@ -205,7 +205,7 @@ class Lm(Member):
     """Next-token cross-entropy on the target and its end."""
 
     tag: Literal["lm"] = "lm"
-    weight: float = Field(1.0, ge=0)
+    weight: float = Field(1.0, ge=0, description="factor of this term in the sum")
 
 
 Objectives = Annotated[tuple[Member, ...], ManyOf(Lm)]
@@ -256,7 +256,7 @@ class Weighted(Member):
     """Four independent draws per cycle, with replacement."""
 
     tag: Literal["weighted"] = "weighted"
-    weights: dict[Direction, Annotated[float, Field(ge=0)]]
+    weights: dict[Direction, Annotated[float, Field(ge=0)]] = Field(description="chances, up to a common factor")
 
     @model_validator(mode="after")
     def some_weight(self) -> Weighted:
@@ -282,7 +282,7 @@ class OneDirection(Member):
     """Control: one direction four times per cycle."""
 
     tag: Literal["one-direction"] = "one-direction"
-    direction: Direction = "1>2"
+    direction: Direction = Field("1>2", description="the only one that is shown")
 
 
 Order = Annotated[Member, OneOf(Shuffled, Fixed, Rotating, Blocked, Weighted, SameOnly, CrossOnly, OneDirection)]
@@ -295,10 +295,12 @@ class Adamw(Member):
     """AdamW with a constant rate, or a linear warm-up over absolute cycles."""
 
     tag: Literal["adamw"] = "adamw"
-    lr: float = Field(1e-3, gt=0)
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.99)
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    lr: float = Field(1e-3, gt=0, description="learning rate")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.9, 0.99), description="decay of the running mean and of the running square of the gradient"
+    )
+    eps: float = Field(1e-8, gt=0, description="added to the root of the running square")
+    weight_decay: float = Field(0.0, ge=0, description="share of each weight, times the rate, taken off per step")
     warmup: int = Field(0, ge=0, description="cycles over which the rate rises linearly from 0")
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")
 
@@ -307,9 +309,9 @@ class Sgd(Member):
     """Plain gradient descent, with momentum where wanted."""
 
     tag: Literal["sgd"] = "sgd"
-    lr: float = Field(0.1, gt=0)
-    momentum: float = Field(0.0, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
+    lr: float = Field(0.1, gt=0, description="learning rate")
+    momentum: float = Field(0.0, ge=0, lt=1, description="share of the last step that is taken again")
+    weight_decay: float = Field(0.0, ge=0, description="share of each weight that is added to its gradient")
     warmup: int = Field(0, ge=0, description="cycles over which the rate rises linearly from 0")
     clip: float | None = Field(None, gt=0, description="largest gradient norm; null: no clipping")
 
@@ -323,11 +325,11 @@ Optimizer = Annotated[Adamw | Sgd, OneOf(Adamw, Sgd)]
 class Learner(Block):
     """A network, what of it may change, what it minimises, and its heads."""
 
-    network: Network
-    train: Scope = All()
-    objective: Objectives = (Lm(),)
-    heads: Heads = ()
-    optimizer: Optimizer = Adamw()
+    network: Network = Field(description="what computes")
+    train: Scope = Field(All(), description="what may change")
+    objective: Objectives = Field((Lm(),), description="what is minimised: a weighted sum of terms")
+    heads: Heads = Field((), description="what reads the hidden states, without changing them")
+    optimizer: Optimizer = Field(Adamw(), description="how each step is taken")
     marker: Marker = Field("relation", description="what the separator tells: same/other, which target, or nothing")
     init: Literal["base", "random"] = Field("base", description="start from the network's base, or from fresh weights")
     update: Literal["direction", "cycle"] = Field("direction", description="one optimizer step per slot, or per cycle")
@@ -379,8 +381,8 @@ class Base(Block):
     tokens: int = Field(500_000, ge=0, description="tokens that every base sees")
     batch: int = Field(8, ge=1, description="sequences per step")
     length: int = Field(256, ge=8, description="tokens per sequence")
-    lr: float = Field(2e-3, gt=0)
-    seed: int = Field(0, ge=0)
+    lr: float = Field(2e-3, gt=0, description="highest learning rate, after a short rise")
+    seed: int = Field(0, ge=0, description="of the fresh weights and the order of the prose")
     per_seed: bool = Field(False, description="train a base per seed of the study")
 
 
@@ -396,9 +398,9 @@ class Evaluation(Block):
 class Compute(Block):
     """On what the jobs run. Part of what a result is: reductions depend on it."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one")
     threads: int = Field(1, ge=1, description="CPU threads per job, the same on every machine")
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Literal["float32", "bf16"] = Field("float32", description="of the arithmetic; weights stay float32")
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -413,13 +415,13 @@ class Params(Block):
         min_length=1, description="each sets the schedule and every new weight of its runs"
     )
     cycles: int = Field(ge=1, lt=10**12, description="length of every run")
-    chunks: Chunks
-    snapshots: Snapshots
-    text: Text
-    base: Base
+    chunks: Chunks = Field(description="where a run is cut into jobs")
+    snapshots: Snapshots = Field(description="at which cycles a learner is kept and looked at")
+    text: Text = Field(description="how texts become tokens, and the prose that bases read")
+    base: Base = Field(description="what a network has read before it meets the pair")
     learners: dict[Name, Learner] = Field(min_length=1, description="what is trained, by name")
-    evaluation: Evaluation
-    compute: Compute
+    evaluation: Evaluation = Field(description="what is asked of a learner at every mark")
+    compute: Compute = Field(description="on what the jobs run")
 
     @field_validator("pairs", "seeds")
     @classmethod

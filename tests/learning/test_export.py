@@ -32,11 +32,12 @@ def tokens(vocabulary: int) -> Tensor:
 
 
 def trained(learner: Learner) -> Learner:
-    """With edits away from where they start."""
+    """With edits away from where they start, but for the signs of R on a diagonal."""
     noise = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for parameter in learner.scope.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=noise), alpha=0.1)
+        for name, parameter in learner.scope.named_parameters():
+            step = 0.3 * torch.randn(parameter.shape, generator=noise)
+            parameter.add_(step.tril(-1) if name.endswith("original") else step)
     return learner
 
 

@@ -309,9 +309,10 @@ def test_code_of_a_model_is_not_run_unasked(with_code, tmp_path):
 
 @torch.no_grad()
 def test_code_of_a_model_is_run_where_it_is_trusted(with_code, tmp_path):
-    network = Hub(params.Hub(path=str(with_code), trust_remote_code=True))
-    assert type(network.model).__name__ == "OddForCausalLM"
+    """Fresh weights first: once loaded, the class is known and no one asks again."""
+    trusted = params.Hub(path=str(with_code), trust_remote_code=True)
+    for generator in (torch.Generator().manual_seed(0), None):
+        network = Hub(trusted, generator=generator)
+        assert type(network.model).__name__ == "OddForCausalLM"
     assert (tmp_path / "ran").exists()
     assert torch.equal(network(tokens()).logits_BTV, small("llama")(tokens()).logits)
-    random = Hub(params.Hub(path=str(with_code), trust_remote_code=True), generator=torch.Generator().manual_seed(0))
-    assert type(random.model).__name__ == "OddForCausalLM"

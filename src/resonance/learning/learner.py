@@ -51,6 +51,11 @@ class Learner:
         self.scope: Scope = implementation("resonance.learning.scopes", settings.train)(
             settings.train, self.network, generator(seed, "scope")
         ).to(self.device)
+        if settings.optimizer.weight_decay and not self.scope.decays:
+            raise UserError(
+                f"optimizer.{settings.optimizer.tag}.weight_decay is {settings.optimizer.weight_decay}: set it to 0 "
+                f"with train: {settings.train.tag}, whose parameters it would break."
+            )
         self.network_parameters = self.scope.network_parameters(self.network)
         for parameter in self.network_parameters.values():
             parameter.requires_grad_(True)

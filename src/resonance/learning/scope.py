@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -16,6 +18,9 @@ class Scope(Part):
 
     lowest: int | None = None
     """The lowest layer that this scope edits while all weights are frozen: what lies below is computed once."""
+
+    decays: ClassVar[bool] = True
+    """False where weight decay would break what is trained instead of shrinking it."""
 
     def __init__(self, settings: Member, network: Network, generator: torch.Generator) -> None:
         super().__init__()

@@ -27,6 +27,8 @@ with contextlib.redirect_stdout(io.StringIO()):  # pyvene greets
 class Loreft(Scope):
     """See `params.Loreft`: one edit per layer and group of positions (first, last), or per layer where tied."""
 
+    decays = False  # torch keeps signs of R on a diagonal and casts them to int: −1, once it is −0.999, makes R zero
+
     def __init__(self, settings: params.Loreft, network: Network, generator: torch.Generator) -> None:
         super().__init__(settings, network, generator)
         self.settings = settings
