@@ -14,7 +14,7 @@ from families import DEPTH, FAMILIES, VOCABULARY, WIDTH, small
 from safetensors.torch import load_file, save_file
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, T5Config
+from transformers import AutoModelForCausalLM, BertConfig, PreTrainedTokenizerFast, T5Config
 
 from resonance import params
 from resonance.errors import UserError
@@ -257,6 +257,22 @@ def test_a_model_that_is_no_causal_one_is_refused(tmp_path):
     T5Config(num_layers=1, d_model=8).save_pretrained(tmp_path)
     save_file({"shared.weight": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
     refused(tmp_path, "Unrecognized configuration class")
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+def test_a_model_that_looks_ahead_is_refused(tmp_path, seed):
+    """transformers takes a BERT for a causal model, with a line in the log, and lets each token see all others."""
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_hidden_layers": DEPTH, "num_attention_heads": 4}
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    for is_decoder in (True, False):
+        config = BertConfig(**sizes, intermediate_size=48, is_decoder=is_decoder)
+        AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+        settings = params.Hub(path=str(tmp_path))
+        if is_decoder:
+            assert Hub(settings, generator=generator).depth == DEPTH
+        else:
+            with pytest.raises(UserError, match="in BertLMHeadModel a token sees later ones, so it is not a causal"):
+                Hub(settings, generator=generator)
 
 
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", "abc123"])

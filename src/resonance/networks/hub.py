@@ -38,6 +38,11 @@ class Hub(CausalLM):
         except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
             raise UserError(refusal(settings.path, " ".join(str(error).split()))) from None
         super().__init__(model)
+        if looks_ahead(self):
+            raise UserError(
+                f"network.hub.path {settings.path!r}: in {type(model).__name__} a token sees later ones, so it is not "
+                "a causal language model: choose another."
+            )
         self.placed = generator is None and settings.device_map is not None
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
@@ -70,6 +75,15 @@ def fresh(settings: params.Hub, generator: torch.Generator) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(settings.path, revision=settings.revision, **trust)
     torch.default_generator.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
     return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, settings.dtype), **trust)
+
+
+@torch.no_grad()
+def looks_ahead(network: CausalLM) -> bool:
+    """Whether the last of four tokens changes what is predicted before it, as in BERT, which transformers loads too."""
+    device = next(p.device for p in network.parameters() if p.device.type != "meta")  # meta: what lies on a disk
+    places = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 0]], device=device)
+    one_TV, other_TV = network(network.vocabulary // 2 + places).logits_BTV[:, :3]
+    return bool((one_TV - other_TV).abs().max() > 1e-3 * one_TV.std())
 
 
 def refusal(path: str, reason: str) -> str:
