@@ -22,6 +22,7 @@ STUDY: dict[str, Any] = {
     "seeds": [0, 1],
     "cycles": 64,
     "text": {"packages": ["numpy"]},
+    **{block: {} for block in ("chunks", "snapshots", "base", "evaluation", "compute")},
     "learners": {
         "loreft": {"network": "transformer", "train": {"loreft": {"layers": [2], "rank": 4}}},
         "gpt": {"network": "transformer"},

@@ -9,6 +9,7 @@ STUDY = {
     "seeds": [0],
     "cycles": 8,
     "text": {"packages": ["numpy"]},
+    **{block: {} for block in ("chunks", "snapshots", "base", "evaluation", "compute")},
     "learners": {
         "gpt": {"network": "transformer"},
         "loreft": {

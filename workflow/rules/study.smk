@@ -14,8 +14,10 @@ sys.setrecursionlimit(
     20_000
 )  # a chain of more than 480 jobs overflows Python's default
 # Rules run the `python` that runs Snakemake, also where its environment is not activated.
+# Sums of numpy depend on its threads as those of torch do: one, on every machine.
 shell.prefix(
-    f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH" PYTHONPATH="$PWD/src" PYTHONHASHSEED=0; '
+    f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH" PYTHONPATH="$PWD/src"'
+    " PYTHONHASHSEED=0 OPENBLAS_NUM_THREADS=1; "
 )
 
 from resonance.errors import UserError
