@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +20,7 @@ class Made:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    import os, pickle  # DEV
 
-    if os.environ.get("DEVSTUDY"):  # DEV
-        said = pickle.loads(Path("/tmp/pt/dev/said.pickle").read_bytes())  # DEV
-        return Made(Repository(Path("/tmp/pt/dev/study")), Said(*said[:2]), Said(*said[2:]))  # DEV
     repository = Repository.of_this_project(tmp_path_factory.mktemp("study") / "study")
     run = repository.snakemake()
     assert run.code == 0, run.text
@@ -46,16 +41,3 @@ def study(made: Made) -> Repository:
 def copy(study: Repository, tmp_path: Path) -> Repository:
     """The study, to change."""
     return study.copy(tmp_path / "copy")
-
-
-@pytest.fixture(scope="module")
-def shared_copy(study: Repository, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Repository]:
-    """Copies that several tests of a module use one after the other, by name."""
-    copies: dict[str, Repository] = {}
-
-    def take(name: str) -> Repository:
-        if name not in copies:
-            copies[name] = study.copy(tmp_path_factory.mktemp(name) / "copy")
-        return copies[name]
-
-    return take

@@ -18,15 +18,19 @@ STATE = f"results/states/{RUN}/{FIRST}.safetensors"
 MARKS = f"results/marks/{RUN}/{FIRST}.safetensors"
 
 MANY = """
-import contextlib, io, json, sys
+import contextlib, io, json, os, sys
+from pathlib import Path
 from resonance.cli import main
-for argv in json.load(sys.stdin):
+for argv, full in json.load(sys.stdin):
+    if full:
+        Path(full).parent.mkdir(parents=True, exist_ok=True)
+        Path(full).with_name(f".{Path(full).name}.{os.getpid()}.part").symlink_to("/dev/full")
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
         code = main(argv)
     print(json.dumps([code, said.getvalue()]))
 """
-"""Runs many verbs in one process, so that torch is loaded once."""
+"""Runs many verbs in one process, so that torch is loaded once; one file of each may be written to a full disk."""
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +39,9 @@ def copy(study: Repository, tmp_path_factory: pytest.TempPathFactory) -> Reposit
     return study.copy(tmp_path_factory.mktemp("faults") / "copy")
 
 
-def verbs(repository: Repository, *calls: list[str]) -> list[Said]:
-    """What each verb says."""
-    said = repository.python("-c", MANY, stdin=json.dumps(calls))
+def verbs(repository: Repository, *calls: list[str], full: str = "") -> list[Said]:
+    """What each verb says; the first one finds no space for the file `full`."""
+    said = repository.python("-c", MANY, stdin=json.dumps([[call, full * (call is calls[0])] for call in calls]))
     assert said.code == 0, said.text
     return [Said(*json.loads(line)) for line in said.text.splitlines() if line.startswith("[")]
 
@@ -117,6 +121,22 @@ def test_damaged_and_foreign_files_are_refused(copy: Repository, told: str, base
         assert said.text.count("\n") == 1, (call, said.text)
     assert not list((tmp_path / "out").glob("[slm].*")), "nothing was written"
     assert copy.files("results", "data/derived") == before
+
+
+@pytest.mark.parametrize("file", ["l.parquet", "s.json"])
+def test_a_full_disk_costs_nothing_that_was_made(
+    copy: Repository, told: str, base: str, tmp_path: Path, file: str
+) -> None:
+    """Whichever file finds no space, the same job later gives what it would have given."""
+    call = train(told, {"tokens": TOKENS, "base": base, "schedule": SCHEDULE, "previous": STATE}, str(tmp_path))
+    refused, again = verbs(copy, call, call, full=str(tmp_path / file))
+    assert refused.code == 1
+    assert "no space left on the device; free some and run the same command again" in refused.text
+    assert "Traceback" not in refused.text
+    assert again.code == 0, again.text
+    made = {"s.safetensors": "states", "s.json": "states", "l.parquet": "logs", "m.safetensors": "marks"}
+    for name, kind in made.items():
+        assert (tmp_path / name).read_bytes() == copy.read(f"results/{kind}/{RUN}/{SECOND}{Path(name).suffix}"), name
 
 
 def test_a_gpu_or_a_network_that_is_not_there(copy: Repository, tmp_path: Path) -> None:

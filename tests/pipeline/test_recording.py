@@ -136,6 +136,16 @@ def test_a_learner_that_is_gone_is_set_aside_and_comes_back(copy: Repository) ->
     assert "up to date" in copy.dvc("status").text
 
 
+def test_a_study_without_a_base_is_recorded_too(copy: Repository) -> None:
+    """DVC asks for every folder that a stage names."""
+    line = next(line for line in copy.read("params.yaml").decode().splitlines() if line.startswith("  gpt:"))
+    copy.edit("params.yaml", line + "\n", "")
+    copy.edit("params.yaml", "marker: relation", "init: random")
+    shutil.rmtree(copy.folder / "data/derived/bases")
+    assert copy.dvc("repro", "bases").counts == {}
+    assert "up to date" in copy.dvc("status", "bases").text
+
+
 def test_a_clone_with_the_cache_is_up_to_date(study: Repository, tmp_path: Path) -> None:
     study.git("clone", "-q", str(study.folder), str(tmp_path / "clone"))
     clone = Repository(tmp_path / "clone")
