@@ -20,7 +20,6 @@ class Made:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-
     repository = Repository.of_this_project(tmp_path_factory.mktemp("study") / "study")
     run = repository.snakemake()
     assert run.code == 0, run.text

@@ -23,7 +23,7 @@ seeds: [0]
 cycles: 4
 chunks: {first: 2}
 snapshots: {per_doubling: 1}
-text: {vocabulary: 400, context: 1024, packages: [networkx], corpus_bytes: 60000}
+text: {vocabulary: 1024, context: 512, packages: [networkx], corpus_bytes: 60000}
 base: {tokens: 4096, batch: 2, length: 32}
 learners:
   gpt: {network: {transformer: {width: 32, layers: 2, heads: 2, feedforward: 48}}}
@@ -36,7 +36,7 @@ learners:
 evaluation: {generate: 8}
 compute: {device: cpu}
 """
-"""A study of two learners and two chunks, as small as a whole one can be."""
+"""A study of two learners, two chunks and two windows, as small as a whole one can be."""
 
 STARTED = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", re.MULTILINE)
 OUTPUT = re.compile(r"^    output: (.*)$", re.MULTILINE)

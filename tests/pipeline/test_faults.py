@@ -41,7 +41,9 @@ def copy(study: Repository, tmp_path_factory: pytest.TempPathFactory) -> Reposit
 
 def verbs(repository: Repository, *calls: list[str], full: str = "") -> list[Said]:
     """What each verb says; the first one finds no space for the file `full`."""
-    said = repository.python("-c", MANY, stdin=json.dumps([[call, full * (call is calls[0])] for call in calls]))
+    said = repository.python(
+        "-c", MANY, stdin=json.dumps([[call, full * (number == 0)] for number, call in enumerate(calls)])
+    )
     assert said.code == 0, said.text
     return [Said(*json.loads(line)) for line in said.text.splitlines() if line.startswith("[")]
 

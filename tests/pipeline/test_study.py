@@ -119,15 +119,19 @@ def test_every_job_ran_once(made: Made) -> None:
 
 
 def test_a_clean_run_elsewhere_gives_the_same_bytes(study: Repository, tmp_path: Path) -> None:
-    """Without git and DVC, in a folder with a space in its name; one learner of the two."""
+    """Without git and DVC, in a folder with a space in its name; one learner of the two, and one file of each kind."""
     again = Repository.of_this_project(tmp_path / "an other place" / "study")
     for name in (".dvc", "dvc.yaml", ".dvcignore"):
-        target = again.folder / name
-        subprocess.run(["rm", "-r", str(target)], check=True)
-    said = again.snakemake("--", "results/metrics/reader.json", "results/curves/reader.tsv")
+        subprocess.run(["rm", "-r", str(again.folder / name)], check=True)
+    run, (first, last) = RUNS[1], CHUNKS
+    said = again.snakemake(
+        "--",
+        *(f"results/states/{run}/{last}.safetensors", f"results/snapshots/{run}/{first}.parquet"),
+        *(f"results/measures/{run}/memorisation.parquet", "results/curves/reader.tsv"),
+    )
     assert said.code == 0, said.text
     made = again.files("results", "data/derived")
-    assert len(made) > 20
+    assert {name.split("/")[1] for name in made} >= {"states", "logs", "marks", "snapshots", "evaluations", "bases"}
     assert {name: content == study.read(name) for name, content in made.items()} == dict.fromkeys(made, True)
 
 
