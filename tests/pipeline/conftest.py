@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pipeline.repository import Repository, Said
-
-
-@dataclass(frozen=True)
-class Made:
-    """The study as it was run and recorded, and what was said on the way. Not to be changed."""
-
-    repository: Repository
-    run: Said
-    recorded: Said
+from pipeline.repository import Made, Repository
 
 
 @pytest.fixture(scope="session")

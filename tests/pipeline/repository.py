@@ -167,5 +167,14 @@ class Repository:
         return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found if path.is_file()}
 
 
+@dataclass(frozen=True)
+class Made:
+    """The study as it was run and recorded, and what was said on the way. Not to be changed."""
+
+    repository: Repository
+    run: Said
+    recorded: Said
+
+
 CLEARED = ("DVC_", "GIT_", "SNAKEMAKE_", "PYTHON")
 """Variables of the caller that would change what the programs do."""

@@ -8,8 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from pipeline.conftest import Made
-from pipeline.repository import Repository, Said
+from pipeline.repository import Made, Repository, Said
 
 TO_MEASURE_A_LEARNER = Counter(
     train_chunk=2, write_curve=1, snapshot_states=2, evaluate_marks=2, measure_run=6, summarise_learner=1

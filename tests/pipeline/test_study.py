@@ -10,8 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from pipeline.conftest import Made
-from pipeline.repository import Repository
+from pipeline.repository import Made, Repository
 
 RUNS = [f"{learner}/spacing/shuffled/0" for learner in ("gpt", "reader")]
 CHUNKS = ["000000000002", "000000000004"]
