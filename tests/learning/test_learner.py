@@ -242,9 +242,9 @@ def test_a_network_without_a_state_has_nothing_to_carry():
 )
 def test_who_carries_a_state(name, changes, carries):
     made = awake(name, **changes)
-    assert made.carries is carries
+    assert made.memory.keeps is carries
     first = made.read(example())
-    made.carry_on(first)
+    made.carry_on(example(0), first)
     assert (made.carried is not None) is carries
     second = made.read(example())
     assert torch.equal(first.logits_BTV, second.logits_BTV) is not carries
@@ -255,7 +255,7 @@ def test_the_carried_state_is_cut_off_from_its_graph():
     output = made.read(example())
     assert output.state is not None
     assert any(tensor.requires_grad for tensor in output.state.values())
-    made.carry_on(output)
+    made.carry_on(example(), output)
     assert made.carried is not None
     assert not any(tensor.requires_grad for tensor in made.carried.values())
     assert same(made.carried, {name: tensor.detach() for name, tensor in output.state.items()})
@@ -266,7 +266,7 @@ def test_the_carried_state_is_cut_off_from_its_graph():
 def test_carrying_on_is_reading_one_long_text():
     made = awake("reader")
     whole = made.network(torch.cat([example(0).tokens_BT, example(1).tokens_BT], dim=1))
-    made.carry_on(made.read(example(0)))
+    made.carry_on(example(0), made.read(example(0)))
     after = made.read(example(1))
     expected_BTV = whole.logits_BTV[:, 14:]
     assert (after.logits_BTV - expected_BTV).abs().max() <= 1e-5 * expected_BTV.std()
@@ -275,7 +275,7 @@ def test_carrying_on_is_reading_one_long_text():
 def test_the_carried_state_is_a_part_of_every_mark():
     made = awake("reader")
     assert made.marked() == {}
-    made.carry_on(made.read(example()))
+    made.carry_on(example(), made.read(example()))
     assert set(made.marked()) == {f"carried/{name}" for name in made.network.empty_state(1)}
     again = awake("reader")
     again.restore({name: tensor.clone() for name, tensor in made.marked().items()})

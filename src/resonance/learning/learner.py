@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,13 +13,14 @@ from resonance import params
 from resonance.errors import UserError
 from resonance.learning.batch import Batch
 from resonance.learning.head import Head
+from resonance.learning.memory import new_memory
 from resonance.learning.moment import generator
 from resonance.learning.objective import Materials, Objective
 from resonance.learning.part import below as under
 from resonance.learning.part import restore
 from resonance.learning.scope import Scope
 from resonance.members import implementation
-from resonance.networks.network import Below, Network, Output, State, detached
+from resonance.networks.network import Answer, Below, Network, Output, State
 
 
 class Learner:
@@ -39,9 +41,7 @@ class Learner:
         self.settings, self.seed, self.precision = settings, seed, precision
         self.device = device or torch.device("cpu")
         self.network = new_network(settings, vocabulary, seed, base).to(self.device)
-        self.carries = settings.carry or (settings.train.tag == "nothing" and self.network.recurrent)
-        if settings.carry and not self.network.recurrent:
-            raise UserError(f"carry: true needs a network with a state; {settings.network.tag} has none.")
+        self.memory = new_memory(settings, self.network)
 
         def another(fresh: torch.Generator | None = None) -> Network:
             return new_network(settings, vocabulary, seed, base, fresh).to(self.device)
@@ -68,6 +68,7 @@ class Learner:
             for member in settings.heads
         }
         self.carried: State | None = None
+        """What the memory keeps."""
         self._below: dict[tuple[str, int, str], Below] = {}
 
     def parts(self) -> dict[str, Scope | Objective | Head]:
@@ -92,32 +93,86 @@ class Learner:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
-    def read(self, batch: Batch, whole: bool = False) -> Output:
-        """One forward pass over a sequence, from the carried state where there is one.
+    def read(self, batch: Batch, whole: bool = False, draws: torch.Generator | None = None) -> Output:
+        """One forward pass over a sequence, with what the memory puts before it.
 
-        whole: compute all layers, also those that cannot have changed.
+        whole: compute all layers, also those that cannot have changed. draws: of a training step; a network that is not
+        causal is then shown a masked target.
         """
+        tokens_BT, weight_BN = batch.tokens_BT, None
+        if draws is not None and not self.network.causal:
+            tokens_BT, weight_BN = self.network.masked(tokens_BT, batch.prompt, draws)
+        tokens_BT, led = self._led(tokens_BT)
         with self.autocast():
-            return self.network(
-                batch.tokens_BT,
-                state=self.carried if self.carries else None,
+            output = self.network(
+                tokens_BT,
+                state=self.memory.state(self.carried),
                 edit=self.scope.edit(batch.prompt),
                 below=None if whole else self._frozen_below(batch),
             )
+        if led:
+            output = replace(output.part(slice(None), slice(led, None)), state=output.state)
+        return output if weight_BN is None else replace(output, weight_BN=weight_BN)
+
+    def together(self, batches: Sequence[Batch]) -> bool:
+        """Whether these sequences may be read in one pass: none sees another, nor the places that fill it up."""
+        return len(batches) > 1 and self.network.causal and not self.memory.keeps and self.scope.edit(1) is None
+
+    def read_together(self, batches: Sequence[Batch]) -> list[Output]:
+        """One pass over sequences of any lengths, filled up at their ends; no state is returned."""
+        lengths = [batch.tokens_BT.shape[1] for batch in batches]
+        tokens_BT = batches[0].tokens_BT.new_zeros(len(batches), max(lengths))
+        for row, batch in enumerate(batches):
+            tokens_BT[row, : lengths[row]] = batch.tokens_BT[0]
+        with self.autocast():
+            output = self.network(tokens_BT)
+        return [output.part(slice(row, row + 1), slice(length)) for row, length in enumerate(lengths)]
+
+    def answer(self, batch: Batch) -> Answer:
+        """What is predicted of the target."""
+        tokens_BT, led = self._led(batch.tokens_BT)
+        with self.autocast():
+            return self.network.answer(
+                tokens_BT,
+                led + batch.prompt,
+                state=self.memory.state(self.carried),
+                edit=self.scope.edit(batch.prompt),
+                below=self._frozen_below(batch),
+            )
+
+    def say(self, batch: Batch, length: int) -> Tensor:
+        """The greedy output after the prompt, int64 [1, length]."""
+        prompt_BT, _ = self._led(batch.tokens_BT[:, : batch.prompt])
+        with self.autocast():
+            return self.network.generate(
+                prompt_BT,
+                length,
+                state=self.memory.state(self.carried),
+                edit=self.scope.edit(batch.prompt),
+                following=self.scope.following(),
+            )
+
+    def _led(self, tokens_BT: Tensor) -> tuple[Tensor, int]:
+        """The tokens with those that the memory puts before them, and how many these are."""
+        lead_BC = self.memory.lead(self.carried)
+        if lead_BC is None:
+            return tokens_BT, 0
+        return torch.cat([lead_BC, tokens_BT], dim=1), lead_BC.shape[1]
 
     def _frozen_below(self, batch: Batch) -> Below | None:
         """What lies below the lowest edit of a frozen network, computed once per example."""
-        if self.scope.lowest is None or self.carries:
+        if self.scope.lowest is None or self.memory.keeps:
             return None
         key = (batch.direction, batch.window, batch.condition)
         if key not in self._below:
             self._below[key] = self.network.below(batch.tokens_BT, self.scope.lowest)
         return self._below[key]
 
-    def carry_on(self, output: Output) -> None:
-        """Keep the state that a pass left, cut off from its graph."""
-        if self.carries:
-            self.carried = detached(output.state)
+    @torch.no_grad()
+    def carry_on(self, batch: Batch, output: Output) -> dict[str, Tensor]:
+        """Keep what the memory keeps of a sequence that was read; what was measured on the way, by name."""
+        self.carried, measured = self.memory.after(self, batch, output)
+        return measured
 
     def marked(self) -> dict[str, Tensor]:
         """Everything changed since cycle 0 that outputs depend on."""

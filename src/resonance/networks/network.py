@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+if TYPE_CHECKING:
+    from resonance.text.tokens import Tokens
 
 State = dict[str, Tensor]
 """A recurrent state: named tensors, each with the batch first. Never changed in place."""
@@ -27,11 +31,18 @@ class Output:
         A pass that starts above the embedding (`below`) has None in the places that it did not compute.
     logits_BTV: scores of the next token at every position.
     state: what a recurrent network carries on, None for a network without a state.
+    weight_BN: what -log p of each target token counts in the loss, where a masked sequence was read; None: 1 each.
     """
 
     hidden: tuple[Tensor | None, ...]
     logits_BTV: Tensor
     state: State | None = None
+    weight_BN: Tensor | None = None
+
+    def part(self, rows: slice, places: slice) -> Output:
+        """The same of some sequences of the batch and some places of theirs; without the state."""
+        hidden = tuple(None if h is None else h[rows, places] for h in self.hidden)
+        return Output(hidden, self.logits_BTV[rows, places])
 
 
 @dataclass(frozen=True)
@@ -47,14 +58,29 @@ class Below:
     extra: State = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a network predicts of N target tokens.
+
+    log_p_NV: the distribution at each of them, as the network came to it. nll_N: -log p of the true tokens in nats;
+        where that cannot be computed, the share of each token in an upper bound of their sum.
+    """
+
+    log_p_NV: Tensor
+    nll_N: Tensor
+
+
 class Network(nn.Module):
     """Base class of all networks. A member is one file with one subclass, named like its settings in `params.py`.
 
     Attributes that a subclass sets: depth (number of layers), width (D), vocabulary (V).
     """
 
-    recurrent: ClassVar[bool] = False
+    recurrent: bool = False
     """True where `forward` takes and returns a state."""
+
+    causal: ClassVar[bool] = True
+    """False where a token sees later ones: such a network learns targets that are masked (`masked`)."""
 
     depth: int
     width: int
@@ -77,6 +103,39 @@ class Network(nn.Module):
         assert hidden_BTD is not None
         return Below(layer, hidden_BTD)
 
+    def meet(self, tokens: Tokens) -> None:
+        """Called once, before anything else, with the pair that is studied; most networks need nothing of it."""
+
+    def between(self, state: State) -> State:
+        """What of a state is carried from the end of one sequence to the beginning of the next: all of it."""
+        return state
+
+    def masked(self, tokens_BT: Tensor, prompt: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """For a network that is not causal: what it is shown in training, and the weights of the loss.
+
+        Returns (tokens_BT with some of those after `prompt` masked, [B, T - prompt] weights of their -log p).
+        """
+        raise NotImplementedError
+
+    def nll(self, tokens_BT: Tensor, prompt: int, draws: torch.Generator) -> Tensor:
+        """-log p of the tokens after `prompt` in nats, [B, T - prompt], or an estimate of the bound on it."""
+        logits_BNV = self(tokens_BT[:, :-1]).logits_BTV[:, prompt - 1 :]
+        targets_BN = tokens_BT[:, prompt:]
+        return cross_entropy(logits_BNV.flatten(0, 1), targets_BN.flatten(), reduction="none").view_as(targets_BN)
+
+    def answer(
+        self,
+        tokens_BT: Tensor,
+        prompt: int,
+        state: State | None = None,
+        edit: Edit | None = None,
+        below: Below | None = None,
+    ) -> Answer:
+        """What is predicted of the N tokens after `prompt` of one sequence, each from the true ones before it."""
+        logits_NV = self(tokens_BT, state, edit, below).logits_BTV[0, prompt - 1 : -1]
+        log_p_NV = logits_NV.float().log_softmax(-1)
+        return Answer(log_p_NV, -log_p_NV.gather(1, tokens_BT[0, prompt:, None])[:, 0])
+
     @torch.no_grad()
     def generate(
         self,
@@ -86,11 +145,16 @@ class Network(nn.Module):
         edit: Edit | None = None,
         following: Edit | None = None,
     ) -> Tensor:
-        """Greedy continuation, int64 [B, length].
+        """Greedy continuation, int64 [B, length]; here of a network with a state, one token at a time.
 
         edit: of the hidden states of the prompt; following: of those of each token after it.
         """
-        raise NotImplementedError
+        read_BT, written_BT = prompt_BT, [prompt_BT[:, :0]]
+        for _ in range(length):
+            output = self(read_BT, state, edit)
+            read_BT, state, edit = output.logits_BTV[:, -1:].argmax(-1), output.state, following
+            written_BT.append(read_BT)
+        return torch.cat(written_BT, dim=1)
 
 
 def detached(state: State | None) -> State | None:

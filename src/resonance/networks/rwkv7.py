@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -35,7 +35,7 @@ class RWKV7(Network):
     sizes: inner sizes, by the official rule unless given.
     """
 
-    recurrent: ClassVar[bool] = True
+    recurrent = True
 
     def __init__(
         self, settings: params.RWKV7, vocabulary: int, generator: Generator | None, sizes: Sizes | None = None
@@ -150,23 +150,6 @@ class RWKV7(Network):
         for lower, block in enumerate(others, 1):
             hidden_BTD, _, _ = _passed(block, lower, hidden_BTD, first_BTD, state)
         return Below(layer, hidden_BTD, {"first_value": first_BTD})
-
-    @torch.no_grad()
-    def generate(
-        self,
-        prompt_BT: Tensor,
-        length: int,
-        state: State | None = None,
-        edit: Edit | None = None,
-        following: Edit | None = None,
-    ) -> Tensor:
-        """See `Network.generate`; the prompt is read from `state`, then one token at a time from the carried state."""
-        read_BT, written_BT = prompt_BT, [prompt_BT[:, :0]]
-        for _ in range(length):
-            output = self(read_BT, state, edit)
-            read_BT, state, edit = output.logits_BTV[:, -1:].argmax(-1), output.state, following
-            written_BT.append(read_BT)
-        return torch.cat(written_BT, dim=1)
 
 
 def _passed(

@@ -61,7 +61,8 @@ SPOKEN = pa.schema(
 def evaluate(learner: Learner, question: Question, cycle: int) -> pa.Table:
     """One row per target token, teacher-forced: negative log-likelihood, greedy hit, confidence, entropy."""
     batch = question.batch
-    log_p_NV = batch.predictions(learner.read(batch).logits_BTV)[0].float().log_softmax(-1)
+    answer = learner.answer(batch)
+    log_p_NV = answer.log_p_NV
     target_N, greedy_N = batch.target_BT[0], log_p_NV.argmax(-1)
     n = len(target_N)
     other_N = np.full(n, -1) if question.alternative is None else question.alternative
@@ -80,7 +81,7 @@ def evaluate(learner: Learner, question: Question, cycle: int) -> pa.Table:
             "window": pa.array(np.full(n, batch.window), pa.int16()),
             "position": pa.array(np.arange(n), pa.int32()),
             "token": pa.array(numpy(target_N), pa.int32()),
-            "nll": pa.array(numpy(batch_nll(log_p_NV, target_N)), pa.float32()),
+            "nll": pa.array(numpy(answer.nll_N), pa.float32()),
             "correct": pa.array(numpy(greedy_N == target_N)),
             "confidence": pa.array(numpy(log_p_NV.max(-1).values.exp()), pa.float32()),
             "entropy": pa.array(numpy(-(log_p_NV.exp() * log_p_NV).sum(-1)), pa.float32()),
@@ -93,16 +94,9 @@ def evaluate(learner: Learner, question: Question, cycle: int) -> pa.Table:
 
 def speak(learner: Learner, question: Question, cycle: int, length: int, tokenizer: Tokenizer) -> dict[str, Any]:
     """The greedy output from an empty prefix, beside the text that it should be."""
-    batch = question.batch
+    batch = learner.memory.shown(question.batch, learner.carried)
     length = min(length, batch.target_BT.shape[1])
-    with learner.autocast():
-        output_BT = learner.network.generate(
-            batch.tokens_BT[:, : batch.prompt],
-            length,
-            state=learner.carried if learner.carries else None,
-            edit=learner.scope.edit(batch.prompt),
-            following=learner.scope.following(),
-        )
+    output_BT = learner.say(batch, length)
     return {
         "cycle": cycle,
         "direction": batch.direction,
@@ -111,11 +105,6 @@ def speak(learner: Learner, question: Question, cycle: int, length: int, tokeniz
         "output": tokenizer.decode(numpy(output_BT[0])),
         "reference": tokenizer.decode(numpy(batch.target_BT[0, :length])),
     }
-
-
-def batch_nll(log_p_NV: Tensor, target_N: Tensor) -> Tensor:
-    """−log p of each target token."""
-    return -log_p_NV.gather(1, target_N[:, None])[:, 0]
 
 
 def numpy(tensor: Tensor) -> np.ndarray:

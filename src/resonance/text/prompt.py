@@ -18,11 +18,13 @@ class Prompt:
     tokens: int64 [T].
     input: positions of INPUT, without [BOS].
     target: positions of TARGET and [EOS], the tokens whose loss counts; the logits that predict them stand one earlier.
+    end: number of tokens of [EOS].
     """
 
     tokens: Ids
     input: slice
     target: slice
+    end: int
 
 
 def separator(direction: Direction, marker: Marker) -> str:
@@ -62,4 +64,4 @@ def prompt(
     ]
     arrays = [np.asarray(part, dtype=np.int64) for part in parts]
     ends = np.cumsum([len(array) for array in arrays]).tolist()
-    return Prompt(np.concatenate(arrays), slice(ends[0], ends[1]), slice(ends[2], ends[4]))
+    return Prompt(np.concatenate(arrays), slice(ends[0], ends[1]), slice(ends[2], ends[4]), len(arrays[4]))

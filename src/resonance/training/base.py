@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 
 from resonance import params
@@ -82,8 +81,7 @@ def _train(
         starts_B = torch.randint(len(corpus_N) - settings.length, (settings.batch,), generator=draws)
         tokens_BT = corpus_N[starts_B[:, None] + torch.arange(settings.length)]
         tokens_BT = torch.cat([tokens_BT.new_full((settings.batch, 1), begin), tokens_BT], dim=1).to(device)
-        logits_BTV = network(tokens_BT[:, :-1]).logits_BTV
-        loss = cross_entropy(logits_BTV.flatten(0, 1), tokens_BT[:, 1:].flatten())
+        loss = network.nll(tokens_BT, 1, draws).mean()
         loss.backward()
         clip(list(network.parameters()), 1.0)
         optimizer.step()

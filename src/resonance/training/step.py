@@ -12,7 +12,7 @@ from resonance.learning.batch import Batch
 from resonance.learning.learner import Learner
 from resonance.learning.moment import Moment
 from resonance.learning.part import below, optimizer_tensors, restore_optimizer
-from resonance.networks.network import Output, relative_change
+from resonance.networks.network import Output
 from resonance.training.optimizer import clip, new_optimizer, set_rate
 from resonance.training.selfcheck import SelfCheck
 
@@ -38,51 +38,72 @@ class Trainer:
         Returns the names of what was measured and its values, float64 [slots, names] on the CPU.
         """
         learner = self.learner
-        state_before = learner.carried
+        before = learner.carried
         rows: list[dict[str, Tensor]] = []
         steps = [batches] if learner.settings.update == "cycle" else [[batch] for batch in batches]
         for slots in steps:
-            first = len(rows)
-            for batch in slots:
-                rows.append(self._slot(batch, Moment(learner.seed, cycle, len(rows)), 1 / len(slots)))
+            moments = [Moment(learner.seed, cycle, len(rows) + slot) for slot in range(len(slots))]
+            taken = self._step_on(slots, moments)
             norms = self._update(cycle)
-            for row in rows[first:]:
-                row |= norms
+            rows += [row | norms for row in taken]
             for objective in learner.objectives.values():
-                objective.after_step(learner, slots[-1], Moment(learner.seed, cycle, len(rows) - 1))
+                objective.after_step(learner, slots[-1], moments[-1])
         for objective in learner.objectives.values():
             if objective.every and cycle % objective.every == 0:
                 objective.event(learner, batches, cycle)
         names = list(rows[0])
         table = torch.stack([torch.stack([row[name] for name in names]) for row in rows]).double().cpu()
-        if learner.carries:
-            change = relative_change(learner.carried or {}, state_before) if state_before else float("nan")
+        if learner.memory.keeps:
+            change = learner.memory.change(learner.carried or {}, before) if before else float("nan")
             names = [*names, "state_change"]
             table = torch.cat([table, torch.full((len(rows), 1), change, dtype=torch.float64)], dim=1)
         return names, table
 
-    def _slot(self, batch: Batch, moment: Moment, share: float) -> dict[str, Tensor]:
-        """Forward and backward over one slot, its gradient scaled by `share`; what was measured, by name."""
-        learner = self.learner
+    def _step_on(self, slots: list[Batch], moments: list[Moment]) -> list[dict[str, Tensor]]:
+        """Forward and backward over the slots of one step, each with its share; what was measured, by name."""
+        share = 1 / len(slots)
+        if not self.learner.together(slots):
+            return [self._slot(batch, moment, share) for batch, moment in zip(slots, moments, strict=True)]
         with torch.set_grad_enabled(bool(self.parameters)):
-            output = learner.read(batch)
-            terms = {tag: part.term(learner, batch, output, moment) for tag, part in learner.objectives.items()}
-            if self.parameters:
-                loss = sum(learner.objectives[tag].weight * term for tag, term in terms.items())
-                (loss * share).backward()  # type: ignore[union-attr]
-        learner.carry_on(output)
-        seen = Output(tuple(None if h is None else h.detach() for h in output.hidden), output.logits_BTV.detach())
-        critique = {tag: head.loss(batch, seen, moment) for tag, head in learner.heads.items()}
-        if critique:
-            (sum(critique.values()) * share).backward()  # type: ignore[union-attr]
+            outputs = self.learner.read_together(slots)
+            read = [self._measure(*slot) for slot in zip(slots, outputs, moments, strict=True)]
+            self._backward(sum(loss for loss, _ in read), share)
+        return [row for _, row in read]
+
+    def _slot(self, batch: Batch, moment: Moment, share: float) -> dict[str, Tensor]:
+        """One slot alone, and what is carried on from it."""
+        learner = self.learner
+        batch = learner.memory.shown(batch, learner.carried)
+        with torch.set_grad_enabled(bool(self.parameters)):
+            output = learner.read(batch, draws=moment.generator("mask"))
+            loss, row = self._measure(batch, output, moment)
+            self._backward(loss, share)
+        return row | learner.carry_on(batch, output)
+
+    def _measure(self, batch: Batch, output: Output, moment: Moment) -> tuple[Tensor | float, dict[str, Tensor]]:
+        """What is minimised in a slot, heads included (they share no graph with the rest), and what was measured."""
+        learner = self.learner
+        terms = {tag: part.term(learner, batch, output, moment) for tag, part in learner.objectives.items()}
+        loss = sum(learner.objectives[tag].weight * term for tag, term in terms.items())
+        seen = Output(
+            tuple(None if h is None else h.detach() for h in output.hidden),
+            output.logits_BTV.detach(),
+            weight_BN=output.weight_BN,
+        )
+        with torch.enable_grad():
+            critique = {tag: head.loss(batch, seen, moment) for tag, head in learner.heads.items()}
         cosine_L, norm_L = self.check.look(batch, seen)
-        return {
-            "loss": batch.nll(seen.logits_BTV).mean(),
+        return loss + sum(critique.values()), {
+            "loss": batch.loss(seen),
             **{f"term.{tag}": term.detach() for tag, term in terms.items()},
             **{f"head.{tag}": loss.detach() for tag, loss in critique.items()},
             **{f"cosine.{layer}": value for layer, value in enumerate(cosine_L)},
             **{f"norm.{layer}": value for layer, value in enumerate(norm_L)},
         }
+
+    def _backward(self, loss: Tensor | float, share: float) -> None:
+        if self.parameters or self.head_parameters:
+            (loss * share).backward()  # type: ignore[union-attr]
 
     def _update(self, cycle: int) -> dict[str, Tensor]:
         """One step of both optimizers; the norms of the gradient and of the change of the trained parameters."""

@@ -1,4 +1,4 @@
-"""Next-token cross-entropy on the target and its end."""
+"""The loss of the network itself on the target and its end: next-token cross-entropy, or a bound on it."""
 
 from torch import Tensor
 
@@ -10,8 +10,8 @@ from resonance.networks.network import Output
 
 
 class Lm(Objective):
-    """Mean over the target of −log p(token | what stands before it), in nats."""
+    """Mean over the target of −log p(token | what stands before it), in nats; of masked diffusion, of its bound."""
 
     def term(self, learner: Learner, batch: Batch, output: Output, moment: Moment) -> Tensor:
         """See `Objective.term`."""
-        return batch.nll(output.logits_BTV).mean()
+        return batch.loss(output)
