@@ -144,6 +144,60 @@ class RWKV7(Member):
     chunk: int = Field(32, ge=1, le=128, description="tokens per parallel block; above 128 float32 overflows")
 
 
+class GLA(Member):
+    """Gated linear attention with the parameter names of fla's GLAForCausalLM (arXiv 2312.06635)."""
+
+    tag: Literal["gla"] = "gla"
+    width: int = Field(128, ge=8, description="D")
+    layers: int = Field(4, ge=1, description="L")
+    heads: int = Field(4, ge=1, description="H; D x expand_k and D x expand_v are multiples of it")
+    expand_k: float = Field(0.5, gt=0, description="width of queries and keys, as a share of D")
+    expand_v: float = Field(1.0, gt=0, description="width of values, as a share of D")
+    gate_rank: int = Field(16, ge=1, description="inner width of the map that makes the forget gate")
+    gate_normalizer: float = Field(16.0, gt=0, description="the logarithm of the gate is divided by this")
+    feedforward: int = Field(344, ge=8, description="hidden width of the SwiGLU block")
+    chunk: int = Field(16, ge=1, le=64, description="tokens per parallel block")
+
+
+class Feedback(Member):
+    """Feedback Transformer: every layer reads memories made of all layers' past outputs (arXiv 2002.09402)."""
+
+    tag: Literal["feedback"] = "feedback"
+    width: int = Field(128, ge=8, description="D, a multiple of heads")
+    layers: int = Field(4, ge=1, description="L")
+    heads: int = Field(4, ge=1, description="H, of attention")
+    feedforward: int = Field(512, ge=8, description="hidden width of the ReLU block")
+    span: int = Field(640, ge=1, description="memories, one per past token, that a token attends to")
+    block: int = Field(64, ge=1, description="tokens through which gradients flow back (truncated back-propagation)")
+    shared: bool = Field(True, description="one projection to keys and values for all layers")
+
+
+class Mdlm(Member):
+    """Masked-diffusion language model: the input is always visible, the target is denoised (arXiv 2406.07524)."""
+
+    tag: Literal["mdlm"] = "mdlm"
+    width: int = Field(128, ge=8, description="D, an even multiple of heads")
+    layers: int = Field(4, ge=1, description="L")
+    heads: int = Field(4, ge=1, description="H, of attention in both directions")
+    feedforward: int = Field(344, ge=8, description="hidden width of the SwiGLU block")
+    steps: int = Field(16, ge=1, description="steps of the sampler, from all masked to none")
+    draws: int = Field(16, ge=1, description="noise levels over which the bound on the likelihood is averaged")
+
+
+class Memory(Member):
+    """Transformer in which some layers are TTT-Linear: a memory that is trained while it reads (arXiv 2407.04620)."""
+
+    tag: Literal["memory"] = "memory"
+    width: int = Field(128, ge=8, description="D, an even multiple of heads")
+    layers: int = Field(4, ge=1, description="L")
+    heads: int = Field(4, ge=1, description="H, of attention and of the memories")
+    feedforward: int = Field(344, ge=8, description="hidden width of the SwiGLU block")
+    memories: tuple[Whole, ...] = Field((1, 2), min_length=1, description="layers with a memory in place of attention")
+    inner_rate: float = Field(1.0, gt=0, description="learning rate of the memories, times a learned share per token")
+    block: int = Field(16, ge=1, le=128, description="tokens whose inner gradients are taken at the same weights")
+    concepts: int = Field(0, ge=0, description="concepts of the pair that are read back in as soft tokens; 0: none")
+
+
 class Hub(Member):
     """Any causal language model that transformers loads, from a folder or a pinned revision, safetensors only."""
 
@@ -156,7 +210,7 @@ class Hub(Member):
     device_map: str | None = Field(None, description="'auto' spreads a model that is larger than one GPU")
 
 
-Network = Annotated[Member, OneOf(Transformer, RWKV7, Hub)]
+Network = Annotated[Member, OneOf(Transformer, RWKV7, GLA, Feedback, Mdlm, Memory, Hub)]
 
 
 # ---- scopes: what may change -------------------------------------------------------------------------------------
@@ -169,9 +223,25 @@ class All(Member):
 
 
 class Nothing(Member):
-    """No weight: the network only reads, and its recurrent state is carried from cycle to cycle."""
+    """No weight: the network only reads, and carries from cycle to cycle what its memory names."""
 
     tag: Literal["nothing"] = "nothing"
+    memory: Literal["auto", "state", "context", "text", "none"] = Field(
+        "auto",
+        description="state: the recurrent state; context: the tokens read last stand before each sequence; text: what "
+        "was said is the next input; auto: the state of a network that has one, otherwise none",
+    )
+    target: Literal["forced", "free"] = Field(
+        "forced", description="read the target as it stands, or what the network says in its place"
+    )
+    window: int = Field(1024, ge=1, description="tokens that the memory `context` keeps")
+
+    @model_validator(mode="after")
+    def text_is_free(self) -> Nothing:
+        """The memory of texts holds what the network said."""
+        if self.memory == "text" and self.target == "forced":
+            raise ValueError("memory: text holds what the network says: set target: free")
+        return self
 
 
 class Layers(Member):

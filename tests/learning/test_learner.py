@@ -306,3 +306,23 @@ def test_half_precision_is_a_choice(name):
     ours, theirs = exact.read(example()).logits_BTV, rough.read(example()).logits_BTV.float()
     assert 0 < (ours - theirs).abs().max() < 0.1 * ours.std()
     assert {parameter.dtype for parameter in rough.network.parameters()} == {torch.float32}
+
+
+# ---- several at once ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gpt", "rwkv7"])
+def test_sequences_of_different_lengths_are_read_in_one_pass(name):
+    made = awake(name)
+    batches = [example(0, 14), example(1, 9), example(2, 20)]
+    assert made.together(batches)
+    for batch, output in zip(batches, made.read_together(batches), strict=True):
+        alone = made.read(batch)
+        torch.testing.assert_close(output.logits_BTV, alone.logits_BTV)
+        for mine, other in zip(output.hidden, alone.hidden, strict=True):
+            torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize(("name", "changes"), [("loreft", {}), ("reader", {}), ("rwkv7", {"carry": True})])
+def test_sequences_that_are_edited_or_follow_each_other_are_read_alone(name, changes):
+    assert not awake(name, **changes).together([example(0), example(1)])
