@@ -89,7 +89,7 @@ class Critic(Head):
         self.guess = nn.Linear(width, 1)
         nn.init.ones_(self.guess.weight)
 
-    def loss(self, batch: Batch, output: Output, moment: Moment) -> Tensor:
+    def loss(self, learner: Learner, batch: Batch, output: Output, moment: Moment) -> Tensor:
         last_BTD = output.hidden[-1]
         assert last_BTD is not None
         assert not last_BTD.requires_grad

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar
+
 from torch import Tensor, nn
 
 from resonance.learning.batch import Batch
@@ -10,6 +12,9 @@ from resonance.learning.objective import Materials
 from resonance.learning.part import Part
 from resonance.networks.network import Output
 from resonance.params import Member
+
+if TYPE_CHECKING:
+    from resonance.learning.learner import Learner
 
 
 class Head(Part):
@@ -25,6 +30,12 @@ class Head(Part):
         """All its parameters."""
         return dict(self.named_parameters())
 
-    def loss(self, batch: Batch, output: Output, moment: Moment) -> Tensor:
+    every: ClassVar[int] = 0
+    """Cycles between two calls of `event`; 0: never. A member may set it from its settings."""
+
+    def loss(self, learner: Learner, batch: Batch, output: Output, moment: Moment) -> Tensor:
         """What the head minimises in one slot, a scalar."""
         raise NotImplementedError
+
+    def event(self, learner: Learner, batches: list[Batch], cycle: int) -> None:
+        """Called after every `every`-th cycle, to let the learner say something, for example."""

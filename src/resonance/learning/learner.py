@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,11 +23,15 @@ from resonance.learning.scope import Scope
 from resonance.members import implementation
 from resonance.networks.network import Answer, Below, Network, Output, State
 
+if TYPE_CHECKING:
+    from resonance.text.tokens import Tokens
+
 
 class Learner:
     """Composed from its settings; every fresh parameter depends on `seed` alone.
 
     vocabulary: V of the tokenizer. base: weights that the network starts from (None: fresh or published ones).
+    tokens: the pair that is studied; parts that look into it cannot be built without.
     """
 
     def __init__(
@@ -37,16 +42,24 @@ class Learner:
         base: Mapping[str, Tensor] | None,
         device: torch.device | None = None,
         precision: str = "float32",
+        tokens: Tokens | None = None,
     ) -> None:
         self.settings, self.seed, self.precision = settings, seed, precision
         self.device = device or torch.device("cpu")
-        self.network = new_network(settings, vocabulary, seed, base).to(self.device)
+
+        def met(network: Network) -> Network:
+            if tokens is not None:
+                network.meet(tokens)
+            return network.to(self.device)
+
+        self.network = met(new_network(settings, vocabulary, seed, base))
         self.memory = new_memory(settings, self.network)
 
-        def another(fresh: torch.Generator | None = None) -> Network:
-            return new_network(settings, vocabulary, seed, base, fresh).to(self.device)
+        def another(fresh: torch.Generator | None = None, other: params.Member | None = None) -> Network:
+            chosen = settings if other is None else settings.model_copy(update={"network": other})
+            return met(new_network(chosen, vocabulary, seed, base, fresh))
 
-        materials = Materials(self.network, vocabulary, seed, another)
+        materials = Materials(self.network, vocabulary, seed, another, tokens)
         self.network.requires_grad_(False)
         self.scope: Scope = implementation("resonance.learning.scopes", settings.train)(
             settings.train, self.network, generator(seed, "scope")
@@ -161,7 +174,7 @@ class Learner:
 
     def _frozen_below(self, batch: Batch) -> Below | None:
         """What lies below the lowest edit of a frozen network, computed once per example."""
-        if self.scope.lowest is None or self.memory.keeps:
+        if self.scope.lowest is None or self.memory.keeps or not self.network.causal:
             return None
         key = (batch.direction, batch.window, batch.condition)
         if key not in self._below:

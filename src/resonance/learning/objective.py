@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from torch import Tensor
 
 from resonance.learning.batch import Batch
@@ -17,19 +16,23 @@ from resonance.params import Member
 
 if TYPE_CHECKING:
     from resonance.learning.learner import Learner
+    from resonance.text.tokens import Tokens
 
 
 @dataclass(frozen=True)
 class Materials:
     """What an objective or a head may be built from.
 
-    new_network: makes another network like the learner's own, from its base or, given a generator, from fresh weights.
+    new_network: makes another network, `new_network(fresh, settings)`: from the base of the learner's own or, given a
+        generator, from fresh weights; like the learner's own unless it is given other settings (fresh ones only).
+    tokens: the pair, where the learner was told of one.
     """
 
     network: Network
     vocabulary: int
     seed: int
-    new_network: Callable[[torch.Generator | None], Network]
+    new_network: Callable[..., Network]
+    tokens: Tokens | None = None
 
 
 class Objective(Part):
@@ -45,6 +48,10 @@ class Objective(Part):
     def term(self, learner: Learner, batch: Batch, output: Output, moment: Moment) -> Tensor:
         """The term of one slot, a scalar, before its weight."""
         raise NotImplementedError
+
+    def measured(self) -> dict[str, Tensor]:
+        """What the log shall hold of the last term beside its value: scalars, always the same names."""
+        return {}
 
     def after_step(self, learner: Learner, batch: Batch, moment: Moment) -> None:
         """Called after every optimizer step: for teachers, peers and memories."""

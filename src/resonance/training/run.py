@@ -84,6 +84,7 @@ class Run:
             base,
             device,
             self.settings.compute.precision,
+            self.tokens,
         )
         if learner.network.vocabulary < self.tokens.vocabulary:
             raise UserError(

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from resonance.learning.batch import Batch
+from resonance.learning.head import Head
 from resonance.learning.learner import Learner
 from resonance.learning.moment import Moment
+from resonance.learning.objective import Objective
 from resonance.learning.part import below, optimizer_tensors, restore_optimizer
 from resonance.networks.network import Output
 from resonance.training.optimizer import clip, new_optimizer, set_rate
@@ -48,9 +50,10 @@ class Trainer:
             rows += [row | norms for row in taken]
             for objective in learner.objectives.values():
                 objective.after_step(learner, slots[-1], moments[-1])
-        for objective in learner.objectives.values():
-            if objective.every and cycle % objective.every == 0:
-                objective.event(learner, batches, cycle)
+        parts: list[Objective | Head] = [*learner.objectives.values(), *learner.heads.values()]
+        for part in parts:
+            if part.every and cycle % part.every == 0:
+                part.event(learner, batches, cycle)
         names = list(rows[0])
         table = torch.stack([torch.stack([row[name] for name in names]) for row in rows]).double().cpu()
         if learner.memory.keeps:
@@ -91,11 +94,12 @@ class Trainer:
             weight_BN=output.weight_BN,
         )
         with torch.enable_grad():
-            critique = {tag: head.loss(batch, seen, moment) for tag, head in learner.heads.items()}
+            critique = {tag: head.loss(learner, batch, seen, moment) for tag, head in learner.heads.items()}
         cosine_L, norm_L = self.check.look(batch, seen)
         return loss + sum(critique.values()), {
             "loss": batch.loss(seen),
             **{f"term.{tag}": term.detach() for tag, term in terms.items()},
+            **{f"{tag}.{name}": value for tag in terms for name, value in learner.objectives[tag].measured().items()},
             **{f"head.{tag}": loss.detach() for tag, loss in critique.items()},
             **{f"cosine.{layer}": value for layer, value in enumerate(cosine_L)},
             **{f"norm.{layer}": value for layer, value in enumerate(norm_L)},

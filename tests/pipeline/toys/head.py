@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from resonance import params
 from resonance.learning.batch import Batch
 from resonance.learning.head import Head
+from resonance.learning.learner import Learner
 from resonance.learning.moment import Moment, generator
 from resonance.learning.objective import Materials
 from resonance.networks.network import Output
@@ -23,7 +24,7 @@ class ToyHead(Head):
         self.inner = nn.Parameter(torch.randn(width, settings.width, generator=draws) * width**-0.5)
         self.outer = nn.Parameter(torch.zeros(settings.width))
 
-    def loss(self, batch: Batch, output: Output, moment: Moment) -> Tensor:
+    def loss(self, learner: Learner, batch: Batch, output: Output, moment: Moment) -> Tensor:
         """Mean squared error of the guess."""
         hidden_BTD = output.hidden[-1]
         assert hidden_BTD is not None
