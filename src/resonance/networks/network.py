@@ -5,7 +5,7 @@ Shape suffixes, here and below: B batch, T token, L layer, H head, D width, V vo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -105,6 +105,10 @@ class Network(nn.Module):
 
     def meet(self, tokens: Tokens) -> None:
         """Called once, before anything else, with the pair that is studied; most networks need nothing of it."""
+
+    def compilable(self) -> Iterable[nn.Module]:
+        """The parts that torch.compile may take, one at a time; none where it would break on what they do."""
+        return ()
 
     def between(self, state: State) -> State:
         """What of a state is carried from the end of one sequence to the beginning of the next: all of it."""

@@ -61,6 +61,10 @@ class RWKV7(Network):
         """The blocks, from the embedding to the head."""
         return [cast(Block, block) for block in self.blocks]
 
+    def compilable(self) -> list[Block]:
+        """The blocks."""
+        return self.layers()
+
     @classmethod
     def from_official(cls, state_dict: Mapping[str, Tensor], chunk: int = 32) -> RWKV7:
         """The network of a published file, in float32; all sizes are those of its tensors.

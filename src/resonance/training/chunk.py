@@ -19,6 +19,7 @@ from torch import Tensor
 from resonance.errors import UserError
 from resonance.schedule.chunks import snapshots_between
 from resonance.schedule.files import provenance, read_schedule
+from resonance.training.compilation import compile_network
 from resonance.training.log import Log
 from resonance.training.progress import Progress
 from resonance.training.run import Run
@@ -50,6 +51,8 @@ def train_chunk(
     schedule = read_schedule(schedule_file, expected)
     with only_one(scratch):
         learner = run.learner()
+        if run.settings.compute.compile:
+            compile_network(learner.network)
         trainer, batches = Trainer(learner), run.batches(learner.device)
         log, marks = Log(), Marks()
         if previous is not None:
