@@ -26,7 +26,7 @@ D = 1  # a number
 """
 MODULES = {
     "__init__.py": "",
-    "params.py": "A = 1",
+    "params/__init__.py": "A = 1",
     "errors.py": "B = 1",
     "spine.py": SPINE,
     "low.py": LOW,
@@ -76,7 +76,7 @@ def test_a_module_that_is_none_has_no_file(write: Callable[[str, str], None]) ->
         ("spine.py", SPINE.replace("Doc.", "Other words.").replace("The spine", "A spine")),
         ("low.py", LOW.replace("# a number", "# a number, commented")),
         ("low.py", LOW.replace("D = 1", "D = (\n    1\n)")),
-        ("params.py", "A = 2\n"),
+        ("params/__init__.py", "A = 2\n"),
         ("other.py", "X = 2\n"),
         ("member.py", "changed = True\n"),
     ],

@@ -22,7 +22,7 @@ Where a value is *one of* several members, write the name of one (`network: rwkv
 own (`network: {rwkv7: {width: 64}}`). Where it is *any of* them, write `{name: settings, ...}`; a bare number stands
 for the member's weight (`objective: {lm: 1.0}`).
 
-This page is made by `python -m resonance reference --out docs/params.md` from `src/resonance/params.py`.
+This page is made by `python -m resonance reference --out docs/params.md` from `src/resonance/params/`.
 """
 
 KINDS = {int: "whole number", float: "number", str: "text", bool: "true or false"}

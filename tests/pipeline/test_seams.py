@@ -21,7 +21,7 @@ PLACES = {
     "objective": "src/resonance/learning/objectives/toy.py",
     "head": "src/resonance/learning/heads/toy.py",
 }
-UNIONS = {"Network": "OneOf(", "Objectives": "ManyOf(", "Heads": "ManyOf("}
+UNIONS = {"networks": ("Network", "OneOf("), "objectives": ("Objectives", "ManyOf("), "heads": ("Heads", "ManyOf(")}
 LEARNERS = """\
   toy: {network: toy, carry: true, objective: {lm: 1.0, toy: 0.5}, heads: {toy: {width: 8}}}
   bare: {network: toy, carry: true, objective: {lm: 1.0, toy: 0.5}}
@@ -32,14 +32,14 @@ def add_toys(repository: Repository) -> None:
     """Three files, three classes of settings, three names in their unions."""
     for kind, place in PLACES.items():
         shutil.copy(TOYS / f"{kind}.py", repository.folder / place)
-    path = repository.folder / "src/resonance/params.py"
-    text = path.read_text()
-    for (union, call), name in zip(UNIONS.items(), ("ToyNetwork", "ToyObjective", "ToyHead"), strict=True):
-        text, times = re.subn(rf"^({union} = .*{re.escape(call)})", rf"\g<1>{name}, ", text, flags=re.MULTILINE)
-        assert times == 1
-    first = re.search(r"^Network = ", text, re.MULTILINE)
-    assert first
-    path.write_text(text[: first.start()] + (TOYS / "settings.txt").read_text() + text[first.start() :])
+    settings = re.split(r"^(?=class )", (TOYS / "settings.txt").read_text(), flags=re.MULTILINE)
+    for (file, (union, call)), block in zip(UNIONS.items(), settings[1:], strict=True):
+        path = repository.folder / f"src/resonance/params/{file}.py"
+        before, at, after = path.read_text().rpartition(f"\n{union} = ")
+        name = re.search(r"\w+(?=\(Member)", block)
+        assert at
+        assert name
+        path.write_text(before + "\n" + settings[0] + block + at + after.replace(call, f"{call}{name[0]}, ", 1))
 
 
 def add_learners(repository: Repository) -> None:

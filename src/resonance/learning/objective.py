@@ -41,6 +41,10 @@ class Objective(Part):
     every: ClassVar[int] = 0
     """Cycles between two calls of `event`; 0: never. A member may set it from its settings."""
 
+    autonomous: ClassVar[bool] = False
+    """True where a term depends on what is read and carried alone: not on draws, the cycle, or anything that the member
+    keeps and changes. Only then can a run be known to repeat itself."""
+
     def __init__(self, settings: Member, materials: Materials) -> None:
         super().__init__()
         self.weight: float = settings.weight  # type: ignore[attr-defined]

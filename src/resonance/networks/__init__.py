@@ -1,1 +1,1 @@
-"""What computes: one file per member, one class per file, named like its settings in `params.py`."""
+"""What computes: one file per member, one class per file, named like its settings in `params`."""

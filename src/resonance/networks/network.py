@@ -71,7 +71,7 @@ class Answer:
 
 
 class Network(nn.Module):
-    """Base class of all networks. A member is one file with one subclass, named like its settings in `params.py`.
+    """Base class of all networks. A member is one file with one subclass, named like its settings in `params`.
 
     Attributes that a subclass sets: depth (number of layers), width (D), vocabulary (V).
     """

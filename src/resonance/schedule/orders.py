@@ -1,4 +1,4 @@
-"""Which directions fill the four slots of a cycle, for each order that `params.py` names.
+"""Which directions fill the four slots of a cycle, for each order that `params` names.
 
 An order has at most 256 words, such as `1>2 1>1 2>1 2>2`, and gives each cycle the index of one. That index depends on
 the order's settings, the seed and the cycle only: any slice made alone equals that slice of the whole.
@@ -44,10 +44,14 @@ _AT_ONCE = 1 << 17
 
 
 class Plan(NamedTuple):
-    """An order made ready: its words, and the indices into them of cycles start + 1 ... stop as (seed, start, stop)."""
+    """An order made ready: its words, and the indices into them of cycles start + 1 ... stop as (seed, start, stop).
+
+    period: after how many cycles the indices begin again, whatever the seed; None: never.
+    """
 
     words: tuple[str, ...]
     draw: Callable[[int, int, int], NDArray[np.integer]]
+    period: int | None = None
 
 
 def words(order: Block) -> list[str]:
@@ -63,6 +67,14 @@ def indices(order: Block, seed: int, start: int, stop: int) -> Indices:
         right = min(stop, left + _AT_ONCE)
         chosen[left - start : right - start] = draw(seed, left, right)
     return chosen
+
+
+def period(order: Block, windows: int) -> int | None:
+    """After how many cycles all that the schedule says begins again; None where a word or a window is drawn.
+
+    An order that is drawn once, as `fixed` may be, has a period; blocks do not, as they are permuted by draws.
+    """
+    return plan(order).period if windows == 1 else None
 
 
 def window_indices(seed: int, windows: int, start: int, stop: int) -> NDArray[np.uint16]:
@@ -112,7 +124,7 @@ def fixed(order: Fixed) -> Plan:
     def draw(seed: int, start: int, stop: int) -> NDArray[np.integer]:
         return np.repeat(below(len(permuted), raw(seed, order.tag, 0, 1)), stop - start)
 
-    return Plan(permuted, draw)
+    return Plan(permuted, draw, period=1)
 
 
 @plan.register
@@ -129,7 +141,7 @@ def rotating(_order: Rotating) -> Plan:
     def draw(_seed: int, start: int, stop: int) -> NDArray[np.integer]:
         return np.arange(start, stop) % SLOTS
 
-    return Plan(rotated, draw)
+    return Plan(rotated, draw, period=SLOTS)
 
 
 @plan.register
@@ -187,7 +199,7 @@ def _constant(word: str) -> Plan:
     def draw(_seed: int, start: int, stop: int) -> NDArray[np.integer]:
         return np.zeros(stop - start, dtype=np.uint8)
 
-    return Plan((word,), draw)
+    return Plan((word,), draw, period=1)
 
 
 def _distinct(*directions: Direction) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""Heads: one file per member, one class per file, named like its settings in `params.py`."""
+"""Heads: one file per member, one class per file, named like its settings in `params`."""

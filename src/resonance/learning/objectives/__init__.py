@@ -1,1 +1,1 @@
-"""Objectives: one file per member, one class per file, named like its settings in `params.py`."""
+"""Objectives: one file per member, one class per file, named like its settings in `params`."""

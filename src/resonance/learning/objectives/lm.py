@@ -12,6 +12,8 @@ from resonance.networks.network import Output
 class Lm(Objective):
     """Mean over the target of −log p(token | what stands before it), in nats; of masked diffusion, of its bound."""
 
+    autonomous = True
+
     def term(self, learner: Learner, batch: Batch, output: Output, moment: Moment) -> Tensor:
         """See `Objective.term`."""
         return batch.loss(output)

@@ -1,1 +1,1 @@
-"""Scopes: one file per member, one class per file, named like its settings in `params.py`."""
+"""Scopes: one file per member, one class per file, named like its settings in `params`."""

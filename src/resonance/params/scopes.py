@@ -1,0 +1,61 @@
+"""Scopes: what may change."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from resonance.params.block import Member, OneOf, Whole
+
+
+class All(Member):
+    """Every weight."""
+
+    tag: Literal["all"] = "all"
+
+
+class Nothing(Member):
+    """No weight: the network only reads, and carries from cycle to cycle what its memory names."""
+
+    tag: Literal["nothing"] = "nothing"
+    memory: Literal["auto", "state", "context", "text", "none"] = Field(
+        "auto",
+        description="state: the recurrent state; context: the tokens read last stand before each sequence; text: what "
+        "was said is the next input; auto: the state of a network that has one, otherwise none",
+    )
+    target: Literal["forced", "free"] = Field(
+        "forced", description="read the target as it stands, or what the network says in its place"
+    )
+    window: int = Field(1024, ge=1, description="tokens that the memory `context` keeps")
+
+    @model_validator(mode="after")
+    def text_is_free(self) -> Nothing:
+        """The memory of texts holds what the network said."""
+        if self.memory == "text" and self.target == "forced":
+            raise ValueError("memory: text holds what the network says: set target: free")
+        return self
+
+
+class Layers(Member):
+    """Only the weights of some layers."""
+
+    tag: Literal["layers"] = "layers"
+    layers: tuple[Whole, ...] = Field(min_length=1, description="layer numbers, from 0")
+
+
+class Loreft(Member):
+    """A low-rank edit of the hidden states, weights frozen (ReFT, arXiv 2404.03592)."""
+
+    tag: Literal["loreft"] = "loreft"
+    layers: tuple[Whole, ...] = Field((2, 3), min_length=1, description="layers whose output is edited, from 0")
+    rank: int = Field(4, ge=1, description="dimensions that each edit may change")
+    positions: str = Field(
+        "f4+l4",
+        pattern=r"^(all|f[1-9]\d*|l[1-9]\d*|f[1-9]\d*\+l[1-9]\d*)$",
+        description="first and last prompt tokens: f4+l4, or all",
+    )
+    tied: bool = Field(False, description="one edit for first and last positions, or one each")
+
+
+Scope = Annotated[Member, OneOf(All, Nothing, Layers, Loreft)]
