@@ -58,4 +58,31 @@ class Loreft(Member):
     tied: bool = Field(False, description="one edit for first and last positions, or one each")
 
 
-Scope = Annotated[Member, OneOf(All, Nothing, Layers, Loreft)]
+class Noreft(Loreft):
+    """LoReFT without orthogonality: h + W2' (W1 h + b - W2 h)."""
+
+    tag: Literal["noreft"] = "noreft"  # type: ignore[assignment]
+
+
+class Direft(Loreft):
+    """LoReFT without the difference: h + R' (W h + b)."""
+
+    tag: Literal["direft"] = "direft"  # type: ignore[assignment]
+
+
+class Consreft(Loreft):
+    """LoReFT with a constant in the place of the learned source: h + R' (b - R h)."""
+
+    tag: Literal["consreft"] = "consreft"  # type: ignore[assignment]
+
+
+class Quantised(Member):
+    """Every weight, seen through fake quantisation to two or three bits (BitDistiller)."""
+
+    tag: Literal["quantised"] = "quantised"
+    format: Literal["int2", "int3", "nf3"] = Field("int2", description="levels of a weight: even ones, or NormalFloat")
+    group: int = Field(128, ge=2, description="neighbouring weights of a row that share a scale")
+    clip: bool = Field(True, description="search the asymmetric clipping that keeps the outputs, once, before training")
+
+
+Scope = Annotated[Member, OneOf(All, Nothing, Layers, Loreft, Noreft, Direft, Consreft, Quantised)]
