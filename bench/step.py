@@ -1,6 +1,7 @@
-"""Cost of one training step of each learner of the default study, side by side in one run.
+"""Cost of one training step of each learner of the default study and of each network with its defaults, side by side.
 
 Run: python bench/step.py. Writes bench/results/step.json: milliseconds per step, median over repeats, learners in turn.
+With names (python bench/step.py gpt gla) only these are measured and nothing is written.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -21,19 +23,28 @@ from resonance.training.step import Trainer
 
 ROOT = Path(__file__).parent.parent
 TOKENS, PROMPT, VOCABULARY, REPEATS = 580, 285, 2048, 9
+CONTROL = "gpt"
+NETWORKS = ("gla", "memory", "mdlm")
+"""Networks that the default study does not train."""
+
+
+def learners() -> dict[str, params.Learner]:
+    """What is measured, by name: the control, and all others unless the command line names some."""
+    found = dict(params.load(ROOT / "studies/default.yaml").learners)
+    found |= {network: params.Learner.model_validate({"network": network}) for network in NETWORKS}
+    chosen = {CONTROL, *sys.argv[1:]} if sys.argv[1:] else found.keys()
+    if unknown := chosen - found.keys():
+        raise SystemExit(f"{', '.join(sorted(unknown))}: not known; measured are {', '.join(found)}")
+    return {name: learner.model_copy(update={"init": "random"}) for name, learner in found.items() if name in chosen}
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    study = params.load(ROOT / "studies/default.yaml")
     draws = torch.Generator().manual_seed(0)
     batches = [
         Batch(torch.randint(VOCABULARY, (1, TOKENS), generator=draws), PROMPT, direction, 0) for direction in DIRECTIONS
     ]
-    trainers = {
-        name: Trainer(Learner(learner.model_copy(update={"init": "random"}), VOCABULARY, 0, None))
-        for name, learner in study.learners.items()
-    }
+    trainers = {name: Trainer(Learner(learner, VOCABULARY, 0, None)) for name, learner in learners().items()}
     times: dict[str, list[float]] = {name: [] for name in trainers}
     for cycle in range(1, REPEATS + 2):
         for name, trainer in trainers.items():
@@ -44,7 +55,7 @@ def main() -> None:
     medians = {name: round(statistics.median(values), 1) for name, values in times.items()}
     result = {
         "milliseconds per step": medians,
-        "relative to gpt": {name: round(value / medians["gpt"], 2) for name, value in medians.items()},
+        f"relative to {CONTROL}": {name: round(value / medians[CONTROL], 2) for name, value in medians.items()},
         "tokens": TOKENS,
         "threads": 1,
         "repeats": REPEATS,
@@ -52,9 +63,10 @@ def main() -> None:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-    out = ROOT / "bench/results/step.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=2) + "\n")
+    if not sys.argv[1:]:
+        out = ROOT / "bench/results/step.json"
+        out.parent.mkdir(exist_ok=True)
+        out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
 

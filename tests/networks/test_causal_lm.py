@@ -5,20 +5,24 @@ from copy import deepcopy
 
 import pytest
 import torch
-from families import DEPTH, FAMILIES, LLAMA, NORMS, VOCABULARY, WIDTH, small
+from families import DEPTH, ENDS, FAMILIES, GPT, LLAMA, NORMS, VOCABULARY, WIDTH, small
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     Gemma3Config,
     Gemma3TextConfig,
+    GPTJConfig,
     ModernBertDecoderConfig,
+    OPTConfig,
+    PretrainedConfig,
     PreTrainedModel,
+    RobertaConfig,
     SiglipVisionConfig,
     XLMConfig,
 )
 
 from resonance.errors import UserError
-from resonance.networks.causal_lm import CausalLM, decoder_layers
+from resonance.networks.causal_lm import CausalLM, decoder_layers, longest
 from resonance.networks.network import Edit
 
 PLACE = 4
@@ -262,6 +266,55 @@ def test_a_state_is_refused(network, tokens_BT):
         network(tokens_BT, state={})
     with pytest.raises(ValueError, match="no state"):
         network.generate(tokens_BT, 1, state={})
+
+
+TABLES: dict[str, tuple[PretrainedConfig, int]] = {
+    "gpt2": (FAMILIES["gpt2"], 512),
+    "openai-gpt": (FAMILIES["openai-gpt"], 512),
+    "gptj": (GPTJConfig(**GPT, rotary_dim=8), 512),
+    "opt": (
+        OPTConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=WIDTH,
+            word_embed_proj_dim=WIDTH,
+            ffn_dim=48,
+            num_hidden_layers=DEPTH,
+            num_attention_heads=4,
+            max_position_embeddings=40,
+            **ENDS,
+        ),
+        40,
+    ),
+    "roberta": (
+        RobertaConfig(**{**LLAMA, "pad_token_id": 1}, max_position_embeddings=42, is_decoder=True),
+        40,
+    ),
+}
+"""Models whose positions are rows of a table, and how many there are."""
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", TABLES)
+def test_a_sequence_that_is_longer_than_the_positions_is_refused(name):
+    config, limit = TABLES[name]
+    network = CausalLM(AutoModelForCausalLM.from_config(config))
+    whole_BT = torch.arange(2, limit + 3)[None] % 290 + 2
+    assert network(whole_BT[:, :limit]).logits_BTV.shape == (1, limit, VOCABULARY)
+    with pytest.raises(UserError, match=rf"{limit + 1} tokens: .* positions for {limit}\. Set text\.context .*window"):
+        network(whole_BT)
+    with pytest.raises(UserError, match=f"{limit + 1} tokens"):
+        network.below(whole_BT, 1)
+    assert network.generate(whole_BT[:, : limit - 2], 3).shape == (1, 3)
+    with pytest.raises(UserError, match=f"{limit + 1} tokens"):
+        network.generate(whole_BT[:, : limit - 2], 4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", ["llama", "gpt-neox", "qwen3", "bloom", "mamba"])
+def test_positions_that_are_computed_have_no_end(network, family):
+    network.model.config.max_position_embeddings = 64
+    assert longest(network.model) is None
+    assert network(torch.zeros(1, 100, dtype=torch.int64)).logits_BTV.isfinite().all()
 
 
 def test_the_text_part_of_a_model_that_also_sees_is_tapped():

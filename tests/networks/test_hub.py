@@ -7,14 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import recurrent_families
 import tokenizers
 import torch
 from conftest import ARTICLE, META
 from families import DEPTH, FAMILIES, VOCABULARY, WIDTH, small
+from pydantic import ValidationError
+from recurrent_families import RECURRENT
 from safetensors.torch import load_file, save_file
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from torch import Tensor
-from transformers import AutoModelForCausalLM, BertConfig, PreTrainedTokenizerFast, T5Config
+from transformers import AutoModelForCausalLM, BambaConfig, BertConfig, PreTrainedTokenizerFast, T5Config
 
 from resonance import params
 from resonance.errors import UserError
@@ -154,6 +157,74 @@ def test_precision_and_placement_are_those_asked_for(published, dtype, device_ma
     assert {parameter.dtype for parameter in random.parameters()} == {getattr(torch, dtype)}
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("device_map", [None, "auto"])
+@pytest.mark.parametrize("seed", [None, 0])
+def test_what_is_recurrent_is_found_when_it_is_loaded(published, family, dtype, device_map, seed):
+    if device_map == "auto" and torch.cuda.is_available():
+        pytest.skip("the model would go to the GPU, the tokens would not")
+    settings = params.Hub(path=str(published(family)), dtype=dtype, device_map=device_map)
+    network = Hub(settings, generator=None if seed is None else torch.Generator().manual_seed(seed))
+    assert network.recurrent == (family == "mamba")
+    state = network(tokens()).state
+    assert (state is None) == (family != "mamba")
+    if state is not None:
+        assert network(tokens(), state).state.keys() == network.empty_state(1).keys() == state.keys()
+
+
+def slots() -> list[Batch]:
+    """The four directions of a cycle."""
+    draws = torch.Generator().manual_seed(0)
+    examples = [(14, 6, "1>2"), (12, 7, "2>1"), (13, 6, "1>1"), (15, 7, "2>2")]
+    return [
+        Batch(torch.randint(2, VOCABULARY, (1, length), generator=draws), prompt, direction, 0)
+        for length, prompt, direction in examples
+    ]
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_frozen_reading_is_one_long_reading(tmp_path, name):
+    """System 5: no weight changes, the state is carried over directions and cycles, and back from a saved run."""
+    recurrent_families.small(name).save_pretrained(tmp_path)
+    settings = params.Learner.model_validate({"network": {"hub": {"path": str(tmp_path)}}, "train": "nothing"})
+    learner, batches = Learner(settings, 5, seed=0, base=None), slots()
+    trainer = Trainer(learner)
+    losses: list[float] = []
+    for cycle in (1, 2):
+        names, values = trainer.cycle(cycle, batches)
+        losses += values[:, names.index("loss")].tolist()
+        if cycle == 1:
+            again = Learner(settings, 5, seed=0, base=None)
+            trainer, saved = Trainer(again), trainer.saved()
+            trainer.restore(saved)
+    assert values[0, names.index("state_change")] > 0
+
+    long_BT = torch.cat([batch.tokens_BT for batch in batches] * 2, dim=1)
+    with torch.no_grad():
+        log_p_TV = Hub(settings.network)(long_BT).logits_BTV[0].log_softmax(-1)
+    start, expected = 0, []
+    for batch in batches * 2:
+        stop = start + batch.tokens_BT.shape[1]
+        targets = range(start + batch.prompt, stop)
+        expected.append(-float(sum(log_p_TV[t - 1, long_BT[0, t]] for t in targets)) / len(targets))
+        start = stop
+    assert losses == pytest.approx(expected, rel=1e-5)
+    assert losses[4:] != pytest.approx(losses[:4], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_edits_learn_from_a_carried_state(tmp_path, name):
+    """The gradient passes through what transformers would write over."""
+    recurrent_families.small(name).save_pretrained(tmp_path)
+    settings = loreft(tmp_path).model_copy(update={"carry": True})
+    trainer = Trainer(Learner(settings, 5, seed=0, base=None))
+    for cycle in (1, 2):
+        names, values = trainer.cycle(cycle, slots())
+        assert values[:, names.index("update_norm")].min() > 0
+    assert torch.isfinite(values[:, names.index("loss")]).all()
+
+
 def test_a_placed_model_is_not_moved(published):
     placed = Hub(params.Hub(path=str(published("llama")), device_map="cpu"))
     assert placed.to("meta") is placed
@@ -259,6 +330,21 @@ def test_a_model_that_is_no_causal_one_is_refused(tmp_path):
     refused(tmp_path, "Unrecognized configuration class")
 
 
+def test_a_model_that_cannot_remember_is_refused(tmp_path):
+    """transformers asks the cache of a hybrid without any attention how long it is."""
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    heads = {"num_key_value_heads": 2, "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8}
+    config = BambaConfig(**sizes, **heads, attn_layer_indices=[], bos_token_id=0, eos_token_id=1, pad_token_id=None)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    refused(tmp_path, "cannot be loaded .*can only be called on Attention layers")
+
+
 @pytest.mark.parametrize("seed", [None, 0])
 def test_a_model_that_looks_ahead_is_refused(tmp_path, seed):
     """transformers takes a BERT for a causal model, with a line in the log, and lets each token see all others."""
@@ -275,9 +361,16 @@ def test_a_model_that_looks_ahead_is_refused(tmp_path, seed):
                 Hub(settings, generator=generator)
 
 
-@pytest.mark.parametrize("revision", [None, "main", "v1.0", "abc123"])
-def test_a_name_on_the_hub_needs_a_commit(revision):
-    refused("someone/model", r"is not a folder here; .* set network\.hub\.revision to a commit", revision=revision)
+def test_a_name_on_the_hub_needs_a_commit():
+    refused("someone/model", r"is not a folder here; .* set network\.hub\.revision to a commit")
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "abc123", COMMIT[1:], COMMIT + "0", "A" * 40, COMMIT + "\n", ""])
+def test_a_revision_is_a_commit(revision):
+    """Before any job begins."""
+    with pytest.raises(ValidationError, match="give a commit"):
+        params.Hub(path="someone/model", revision=revision)
+    assert params.Hub(path="someone/model", revision=COMMIT).revision == COMMIT
 
 
 def test_without_a_network_the_error_is_one_sentence(monkeypatch):
