@@ -16,20 +16,24 @@ from transformers import PreTrainedModel
 
 from resonance.errors import UserError
 from resonance.networks.network import Below, Edit, Network, Output, State
-
-MEMORIES = ("past_key_values", "cache_params", "state")
-"""Under one of these names a model of transformers returns, and takes back, what it remembers of the tokens so far."""
+from resonance.networks.recurrent_cache import MEMORIES, Remembered
 
 
 class CausalLM(Network):
     """A transformers model: `depth` layers of width D over V tokens.
 
     Dropout stays off, in training too: it would draw from the global generator.
+    remembered: how a recurrent model remembers; with it there is a state.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    placed = False
+    """True where the parts of the model lie where they were put: a state lies beside them."""
+
+    def __init__(self, model: PreTrainedModel, remembered: Remembered | None = None) -> None:
         super().__init__()
         self.model = model.eval()
+        self.remembered, self.recurrent = remembered, remembered is not None
+        self.longest = longest(model)
         config = model.config.get_text_config()
         self.depth, self.width = config.num_hidden_layers, config.hidden_size
         self.vocabulary = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
@@ -70,6 +74,12 @@ class CausalLM(Network):
         finally:
             self._hidden, self._edit, self._below = [], None, None
 
+    def empty_state(self, batch: int) -> State:
+        """The state before the first token of `batch` sequences."""
+        if self.remembered is None:
+            raise ValueError("this network has no state")
+        return self.remembered.empty(batch, None if self.placed else next(self.parameters()).device)
+
     def forward(
         self,
         tokens_BT: Tensor,
@@ -77,11 +87,31 @@ class CausalLM(Network):
         edit: Edit | None = None,
         below: Below | None = None,
     ) -> Output:
-        """See `Network.forward`; there is no state."""
-        if state is not None:
+        """See `Network.forward`. A pass that is given `below` has no state, neither before nor after."""
+        if state is not None and self.remembered is None:
             raise ValueError("this network has no state to start from")
-        result, hidden = self._run(tokens_BT, edit, below, use_cache=False)
-        return Output(hidden, result.logits)
+        if state is not None and below is not None:
+            raise ValueError("what lies below is not fixed where a state is carried: give `state` or `below`, not both")
+        self._fits(tokens_BT.shape[1])
+        if self.remembered is None or below is not None:
+            result, hidden = self._run(tokens_BT, edit, below, use_cache=False)
+            return Output(hidden, result.logits)
+        held = self.remembered.before(tokens_BT, state, None if self.placed else tokens_BT.device)
+        result, hidden = self._run(tokens_BT, edit, use_cache=True, **{self.remembered.name: held})
+        after = {  # copies: many a part is a view of all tokens, and would keep them in memory
+            name: part.clone(memory_format=torch.contiguous_format)
+            for name, part in self.remembered.state(held).items()
+        }
+        return Output(hidden, result.logits, after)
+
+    def _fits(self, length: int) -> None:
+        """A UserError where a sequence is longer than what the model has positions for."""
+        if self.longest is not None and length > self.longest:
+            raise UserError(
+                f"A sequence of {length} tokens: {type(self.model).__name__} has positions for {self.longest}. Set "
+                "text.context (with memory: context, the sum of text.context and train.nothing.window) to no more, or "
+                "choose another model."
+            )
 
     @torch.no_grad()
     def generate(
@@ -93,8 +123,11 @@ class CausalLM(Network):
         following: Edit | None = None,
     ) -> Tensor:
         """See `Network.generate`; a model that returns no memory of the past reads all of it again for each token."""
+        if self.recurrent:
+            return super().generate(prompt_BT, length, state, edit, following)
         if state is not None:
             raise ValueError("this network has no state to start from")
+        self._fits(prompt_BT.shape[1] + max(length - 1, 0))
         whole = joined(edit, following, prompt_BT.shape[1])
         read_BT, written_BT = prompt_BT, [prompt_BT[:, :0]]
         past: dict[str, Any] = {}
@@ -130,3 +163,21 @@ def decoder_layers(model: PreTrainedModel, depth: int) -> nn.ModuleList:
         f"network.hub: {type(model).__name__} does not hold its {depth} layers in one list, so what they leave cannot "
         "be read: choose another model."
     )
+
+
+def longest(model: PreTrainedModel) -> int | None:
+    """The most tokens for which the model has positions, where these are rows of a table; None: no table, no limit.
+
+    Some tables have up to two rows more than there are positions. RoBERTa's relatives have fewer positions than rows:
+    theirs start after the row of the padding token.
+    """
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    words = model.get_input_embeddings()
+    tables = [m for m in model.modules() if isinstance(m, nn.Embedding) and m is not words]
+    rows = [table.num_embeddings for table in tables] + [len(buffer) for buffer in model.buffers() if buffer.ndim == 2]
+    if limit is None or not any(limit <= count <= limit + 2 for count in rows):
+        return None
+    unused = [
+        table.padding_idx + 1 for table in tables if table.num_embeddings == limit and table.padding_idx is not None
+    ]
+    return int(limit) - max(unused, default=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,8 +12,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from resonance import params
 from resonance.errors import UserError
 from resonance.networks.causal_lm import CausalLM
-
-COMMIT = re.compile(r"[0-9a-f]{40}")
+from resonance.networks.recurrent_cache import remembered_by
+from resonance.networks.selective_scan import begin_where_left
 
 
 class Hub(CausalLM):
@@ -27,17 +26,19 @@ class Hub(CausalLM):
     def __init__(
         self, settings: params.Hub, vocabulary: int | None = None, generator: torch.Generator | None = None
     ) -> None:
-        if not Path(settings.path).is_dir() and not COMMIT.fullmatch(settings.revision or ""):
+        if settings.revision is None and not Path(settings.path).is_dir():
             raise UserError(
                 f"network.hub.path {settings.path!r} is not a folder here; for a repository on the hub set "
                 "network.hub.revision to a commit (40 hex digits), so that its weights cannot change."
             )
         try:
             with torch.random.fork_rng(devices=[]):
-                model = published(settings) if generator is None else fresh(settings, generator)
+                model = (published(settings) if generator is None else fresh(settings, generator)).eval()
+                begin_where_left(model)
+                remembered = remembered_by(model)
         except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
             raise UserError(refusal(settings.path, " ".join(str(error).split()))) from None
-        super().__init__(model)
+        super().__init__(model, remembered)
         if looks_ahead(self):
             raise UserError(
                 f"network.hub.path {settings.path!r}: in {type(model).__name__} a token sees later ones, so it is not "

@@ -17,9 +17,13 @@ class SelfCheck:
 
     @torch.no_grad()
     def look(self, batch: Batch, output: Output) -> tuple[Tensor, Tensor]:
-        """(cosine [L + 1], norm ratio [L + 1]); layers that cannot change are 1."""
+        """(cosine [L + 1], norm ratio [L + 1]); layers that cannot change are 1.
+
+        Where a model is spread over several devices, both lie on that of the tokens.
+        """
         known = [layer for layer in output.hidden if layer is not None]
-        pooled_LD = torch.stack([layer[0, batch.prompt :].mean(0, dtype=torch.float32) for layer in known])
+        pooled = [layer[0, batch.prompt :].mean(0, dtype=torch.float32) for layer in known]
+        pooled_LD = torch.stack([pooled_D.to(batch.tokens_BT.device) for pooled_D in pooled])
         first_LD = self.first.setdefault(f"{batch.direction}/{batch.window}", pooled_LD)
         frozen = pooled_LD.new_ones(len(output.hidden) - len(known))
         cosine_L = torch.cosine_similarity(pooled_LD, first_LD, dim=1)
