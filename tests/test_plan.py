@@ -16,7 +16,7 @@ LEARNERS = {
     "twin": {"network": "transformer", "marker": "none"},
     "fresh": {"network": {"rwkv7": {"width": 64}}, "init": "random"},
 }
-PYTHIA = {"hub": {"path": "some/model", "revision": "abc"}}
+PYTHIA = {"hub": {"path": "some/model", "revision": "a" * 40}}
 
 
 def study(**changes: Any) -> Study:

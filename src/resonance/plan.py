@@ -9,7 +9,7 @@ from itertools import pairwise, product, starmap
 from pathlib import Path
 
 from resonance.errors import UserError
-from resonance.figures.captions import CAPTIONS, PAIR
+from resonance.figures.captions import CAPTIONS, PER_PAIR
 from resonance.measures import FAMILIES
 from resonance.members import module_name, modules
 from resonance.params import Hub, Member, Params, Run
@@ -158,9 +158,9 @@ class Study:
 
     def figures(self) -> list[str]:
         """Every figure, without its suffix."""
-        kinds = [kind for kind in CAPTIONS if kind != PAIR]
+        kinds = [kind for kind in CAPTIONS if kind not in PER_PAIR]
         runs = product(kinds, self.params.pairs, self.params.schedules)
-        names = [f"{PAIR}-{pair}" for pair in self.params.pairs] + ["-".join(parts) for parts in runs]
+        names = ["-".join(parts) for parts in (*product(PER_PAIR, self.params.pairs), *runs)]
         return [f"{RESULTS}/figures/{name}" for name in names]
 
     def wanted(self) -> set[str]:
@@ -191,6 +191,7 @@ KINDS = {
     "snapshots": ("parquet",),
     "evaluations": ("parquet",),
     "generations": ("parquet",),
+    "stability": ("parquet",),
 }
 """What every chunk of every run leaves, by kind, with the suffixes of its files."""
 

@@ -74,6 +74,8 @@ def _one_run(add: Callable[..., None], place: int, seed: int, last: int, depth: 
                 add("loss", "loss_online", cycle, 7.6 * (1 - known) + 0.02, **here)
                 if carries:
                     add("reader", "loss_since_first_pass", cycle, -0.3 * (1 - 1 / cycle), **here)
+        if carries:
+            add("reader", "lyapunov_1", cycle, (place - 1.5) / 3)
         if cycle and carries:
             add("reader", "state_change", cycle, 0.8 / cycle)
         for layer in range(depth + 1) if cycle else ():

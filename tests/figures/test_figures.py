@@ -121,7 +121,7 @@ def test_the_shares_at_edited_places_sum_to_one() -> None:
 
 def test_reader_is_log_log_and_has_only_learners_that_carry_a_state() -> None:
     figure = reader.draw(tables(4))
-    change, gain = figure.axes
+    change, gain, _ = figure.axes
     assert (change.get_xscale(), change.get_yscale(), gain.get_yscale()) == ("log", "log", "linear")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["gpt", "reader"]
     assert "−0.3" in words(figure)
@@ -131,6 +131,24 @@ def test_a_state_that_comes_to_rest_does_not_break_the_logarithm() -> None:
     given = tables(1)["reader"]
     still = given.assign(value=given["value"].where(given["measure"] != "state_change", 0.0))
     assert "0 in every cycle" in words(reader.draw({"reader": still}))
+
+
+def test_reader_shows_growth_from_cycle_0_around_a_line_at_0() -> None:
+    figure = reader.draw(tables(4))
+    growth = figure.axes[2]
+    drawn = [each for each in growth.lines if len(each.get_xdata()) > 2]
+    assert [set(each.get_ydata()) for each in drawn] == [{-0.5}, {0.5}]
+    assert min(drawn[0].get_xdata()) == 0
+    assert [0, 0] in [list(each.get_ydata()) for each in growth.lines]
+    assert "nat/cycle" in growth.get_ylabel()
+
+
+def test_reader_has_two_panels_where_no_growth_was_measured() -> None:
+    given = tables(4)["reader"]
+    figure = reader.draw({"reader": given[given["measure"] != "lyapunov_1"]})
+    assert len(figure.axes) == 2
+    only = given[given["measure"] == "lyapunov_1"]
+    assert "Nothing to show" in words(reader.draw({"reader": only}))
 
 
 def test_drift_squared_is_rotation_squared_plus_rest_squared() -> None:

@@ -5,24 +5,22 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pytest
-from figures.synthetic_tables import tables, tokens
+from figures.synthetic_tables import tables
 from figures.test_trajectory import write_snapshot
 
 from resonance.errors import UserError
 from resonance.figures import gallery
-from resonance.figures.captions import CAPTIONS, PAIR
-from resonance.storage import write_table
+from resonance.figures.captions import CAPTIONS, PER_PAIR
 
 DOCS = Path(__file__).parents[2] / "docs" / "figures.md"
 
 
 def test_names_of_a_study() -> None:
     names = gallery.figure_names(["spacing", "coffee"], ["shuffled"])
-    assert names[:2] == ["pair-spacing", "pair-coffee"]
+    assert names[:4] == ["pair-spacing", "concepts-spacing", "pair-coffee", "concepts-coffee"]
     assert "loss-coffee-shuffled" in names
-    assert len(names) == len(set(names)) == 2 + 2 * (len(CAPTIONS) - 1)
+    assert len(names) == len(set(names)) == 2 * len(CAPTIONS)
 
 
 def test_names_that_would_collide_are_refused() -> None:
@@ -31,7 +29,7 @@ def test_names_that_would_collide_are_refused() -> None:
 
 
 def test_every_kind_is_drawn_has_a_caption_and_is_documented() -> None:
-    assert {*gallery.FROM_TABLES, PAIR, "trajectory"} == set(CAPTIONS)
+    assert {*gallery.FROM_TABLES, *PER_PAIR, "trajectory"} == set(CAPTIONS)
     documented = DOCS.read_text(encoding="utf-8")
     for kind, caption in CAPTIONS.items():
         assert f"## `{kind}`" in documented
@@ -43,7 +41,7 @@ def test_all_files_of_a_pair_and_schedule_are_drawn(tmp_path: Path) -> None:
     snapshot = tmp_path / "s.parquet"
     write_snapshot(snapshot, [0, 1], 3)
     gallery.draw_runs("spacing", "shuffled", ["gpt"], tables(2), [snapshot], tmp_path / "figures")
-    wanted = {name for name in gallery.figure_names(["spacing"], ["shuffled"]) if not name.startswith("pair")}
+    wanted = {name for name in gallery.figure_names(["spacing"], ["shuffled"]) if not name.startswith(PER_PAIR)}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         f"{n}.{s}" for n in wanted for s in ("svg", "png")
     }
@@ -66,11 +64,9 @@ def test_snapshots_of_other_runs_are_not_read(tmp_path: Path) -> None:
     assert kept == ["a.parquet"]
 
 
-def test_the_pair_is_drawn_from_its_tokens(tmp_path: Path) -> None:
-    table = pa.Table.from_pandas(tokens(["one two"], ["three"]), preserve_index=False)
-    write_table(tmp_path / "tokens.parquet", table, {"name": "spacing", "links": [[0, 0]]})
-    gallery.draw_pair(tmp_path / "tokens.parquet", tmp_path)
-    assert (tmp_path / "pair-spacing.svg").is_file()
+def test_the_pair_is_drawn_from_its_tokens(tmp_path: Path, tokens_file: Path) -> None:
+    gallery.draw_pair(tokens_file, tmp_path)
+    assert {path.name for path in tmp_path.glob("*.svg")} == {"pair-tiny.svg", "concepts-tiny.svg"}
 
 
 def test_drawing_loads_no_network_library() -> None:

@@ -9,19 +9,22 @@ rule draw_pair:
     input:
         tokens="data/derived/tokens/{pair}/pair/tokens.parquet",
     output:
-        svg="results/figures/pair-{pair}.svg",
-        png=report(
-            "results/figures/pair-{pair}.png",
-            caption="../report/pair.rst",
-            category="{pair}",
-            labels={"figure": "the two texts", "schedule": "–"},
-        ),
+        svg=[f"results/figures/{kind}-{{pair}}.svg" for kind in PER_PAIR],
+        png=[
+            report(
+                f"results/figures/{kind}-{{pair}}.png",
+                caption=f"../report/{kind}.rst",
+                category="{pair}",
+                labels={"figure": kind, "schedule": "–"},
+            )
+            for kind in PER_PAIR
+        ],
     log:
         "logs/draw_pair/{pair}.log",
     conda:
         "../envs/resonance.yaml"
     params:
-        code=code("resonance.figures.pair", "resonance.figures.save"),
+        code=code("resonance.figures.gallery"),
     shell:
         "python -m resonance draw-pair --tokens {input.tokens} --out results/figures --log {log}"
 
@@ -61,7 +64,9 @@ rule draw_figures:
 rule render_report:
     input:
         tables=expand("results/tables/{family}.parquet", family=FAMILIES),
-        pairs=expand("results/figures/pair-{pair}.svg", pair=PARAMS.pairs),
+        pairs=expand(
+            "results/figures/{kind}-{pair}.svg", kind=PER_PAIR, pair=PARAMS.pairs
+        ),
         figures=expand(
             "results/figures/{kind}-{pair}-{schedule}.svg",
             kind=FIGURES,

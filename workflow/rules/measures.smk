@@ -1,6 +1,6 @@
 """Measures: tidy tables, one family per file, from what was recorded of each run; and a few numbers for `dvc metrics`.
 
-REQUIRED INPUTS: results/logs, results/evaluations, results/snapshots.
+REQUIRED INPUTS: results/logs, results/evaluations, results/snapshots, results/stability.
 OUTPUTS: results/measures/<run>/<family>.parquet, results/tables/<family>.parquet, results/metrics/<learner>.json.
 """
 
@@ -10,6 +10,7 @@ rule measure_run:
         logs=recorded("logs"),
         evaluations=recorded("evaluations"),
         snapshots=recorded("snapshots"),
+        stability=recorded("stability"),
     output:
         "results/measures/{learner}/{pair}/{schedule}/{seed}/{family}.parquet",
     log:
@@ -24,9 +25,10 @@ rule measure_run:
         logs=lambda wildcards, input: optional("logs", input.logs),
         evaluations=lambda wildcards, input: optional("evaluations", input.evaluations),
         snapshots=lambda wildcards, input: optional("snapshots", input.snapshots),
+        stability=lambda wildcards, input: optional("stability", input.stability),
     shell:
         "python -m resonance measure-run --name {params.name} --family {wildcards.family} {params.logs}"
-        " {params.evaluations} {params.snapshots} --out {output} --log {log}"
+        " {params.evaluations} {params.snapshots} {params.stability} --out {output} --log {log}"
 
 
 rule collect_table:

@@ -1,7 +1,8 @@
-"""Snapshots and evaluations: what a learner holds inside, and what it predicts, at every mark.
+"""Snapshots and evaluations: what a learner holds inside, what it predicts, and how stable its state is, at every mark.
 
 REQUIRED INPUTS: results/marks/, data/derived/tokens/, data/derived/bases/.
-OUTPUTS: results/snapshots, results/evaluations and results/generations, each /<learner>/<pair>/<schedule>/<seed>/<stop>.
+OUTPUTS: results/snapshots, results/evaluations, results/generations and results/stability, each
+/<learner>/<pair>/<schedule>/<seed>/<stop>.
 """
 
 
@@ -40,6 +41,7 @@ rule evaluate_marks:
     output:
         table="results/evaluations/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
         spoken="results/generations/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
+        stability="results/stability/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
     log:
         "logs/evaluate_marks/{learner}/{pair}/{schedule}/{seed}/{stop}.log",
     conda:
@@ -59,4 +61,4 @@ rule evaluate_marks:
     shell:
         "python -m resonance evaluate-marks --name {params.name} --run {params.run:q} --tokens {input.tokens} {params.base}"
         " --marks {input.marks} --evaluation {params.evaluation:q} --out {output.table} --spoken {output.spoken}"
-        " --log {log}"
+        " --stability {output.stability} --log {log}"

@@ -21,7 +21,7 @@ shell.prefix(
 )
 
 from resonance.errors import UserError
-from resonance.figures.captions import CAPTIONS, PAIR
+from resonance.figures.captions import CAPTIONS, PER_PAIR
 from resonance.housekeeping import set_aside, unrecorded
 from resonance.measures import FAMILIES
 from resonance.params import canonical, load
@@ -35,7 +35,7 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 PARAMS = STUDY.params
-FIGURES = [kind for kind in CAPTIONS if kind != PAIR]
+FIGURES = [kind for kind in CAPTIONS if kind not in PER_PAIR]
 
 
 wildcard_constraints:

@@ -20,15 +20,22 @@ class Caption:
     source: str
 
 
-PAIR = "pair"
-"""The figure that is drawn once per pair; all others once per pair and schedule."""
+PER_PAIR = ("pair", "concepts")
+"""Figures that are drawn once per pair; all others once per pair and schedule."""
 
 CAPTIONS: dict[str, Caption] = {
-    PAIR: Caption(
+    "pair": Caption(
         "The two texts",
         "Each box is a segment with its first words, from top to bottom as in the text. A line joins a segment of the "
         "article with the segment of the meta-analysis that says the same; pale boxes have no counterpart. Crossing "
         "lines mean that the two texts tell things in a different order.",
+        "tokens.parquet of the pair",
+    ),
+    "concepts": Caption(
+        "What the two texts name",
+        "Each mark is a word, phrase, name or number that recurs in the pair; its area is its PageRank, its colour and "
+        "shape say in which text it stands. Coloured lines are relations that the texts tell in words; grey ones join "
+        "what stands close in a sentence, for each concept the two strongest. Distances on the page mean little.",
         "tokens.parquet of the pair",
     ),
     "loss": Caption(
@@ -59,9 +66,12 @@ CAPTIONS: dict[str, Caption] = {
         "Reading without training",
         "Only learners that carry a recurrent state from cycle to cycle. Left: by how much one more cycle changes the "
         "state, on two logarithmic axes; a straight fall is a power law, a plateau is a state that keeps moving, a "
-        "line that ends early has come to rest. Right: the loss of a pass against the first one, mean over the "
+        "line that ends early has come to rest. Middle: the loss of a pass against the first one, mean over the "
         "directions; below 0 the state helps. What a cycle does to the state depends on its order, so single cycles "
-        "are pale and the line is their mean.",
+        "are pale and the line is their mean. Right, at every snapshot: by how much a small difference between two "
+        "states that read the same cycles grows, per cycle, along the direction in which it grows most; below 0 the "
+        "state forgets where it started, above 0 it amplifies it. In a network whose state is linear given the tokens, "
+        "this says how its gates are set and is no finding about memory.",
         "tables/reader.parquet",
     ),
     "drift": Caption(

@@ -9,11 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from resonance.errors import UserError
-from resonance.figures import drift, loss, pair, probes, reader, recall, trajectory
-from resonance.figures.captions import CAPTIONS, PAIR
+from resonance.figures import concepts, drift, loss, pair, probes, reader, recall, trajectory
+from resonance.figures.captions import CAPTIONS, PER_PAIR
 from resonance.figures.rows import Tables
 from resonance.figures.save import save
 from resonance.storage import read_made_by, read_table
+from resonance.text.concepts import concept_graph
+from resonance.text.tokens import read_tokens
 
 FROM_TABLES = {
     "loss": loss.draw,
@@ -35,13 +37,13 @@ def figure_names(pairs: Sequence[str], schedules: Sequence[str]) -> list[str]:
     Raises:
         UserError: two of them would get the same name (pair `a`, schedule `b-c` and pair `a-b`, schedule `c`).
     """
-    names = [figure_name(PAIR, name) for name in pairs]
+    names = [figure_name(kind, name) for name in pairs for kind in PER_PAIR]
     names += [
         figure_name(kind, name, schedule)
         for name in pairs
         for schedule in schedules
         for kind in CAPTIONS
-        if kind != PAIR
+        if kind not in PER_PAIR
     ]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -53,11 +55,16 @@ def figure_names(pairs: Sequence[str], schedules: Sequence[str]) -> list[str]:
 
 
 def draw_pair(tokens: str | Path, out: str | Path) -> None:
-    """Draw `pair-<name>` into the folder `out` from the tokens table of a pair."""
+    """Draw `pair-<name>` and `concepts-<name>` into the folder `out` from the tokens table of a pair."""
     facts = read_made_by(tokens)
     table = read_table(tokens, columns=["text", "position", "piece", "segment"]).to_pandas()
     links = [(first, second) for first, second in facts["links"]]
-    save(pair.draw(table, links, facts["name"]), Path(out) / figure_name(PAIR, facts["name"]))
+    figures = {
+        "pair": pair.draw(table, links, facts["name"]),
+        "concepts": concepts.draw(concept_graph(read_tokens(tokens)), facts["name"]),
+    }
+    for kind, figure in figures.items():
+        save(figure, Path(out) / figure_name(kind, facts["name"]))
 
 
 def draw_runs(

@@ -1,4 +1,4 @@
-"""What reading alone does: how far the carried state still moves, and what that is worth."""
+"""What reading alone does: how far the carried state still moves, what that is worth, and whether it forgets."""
 
 from __future__ import annotations
 
@@ -7,42 +7,46 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from resonance.figures.cycles import cycle_ticks, in_cycles, power, short
+from resonance.figures.cycles import cycle_axis, cycle_ticks, in_cycles, power, short
 from resonance.figures.notice import notice
 from resonance.figures.rows import Tables, coarse, describe, draw_pale, draw_seeds, last_values, learners, rows
 from resonance.figures.sheet import of, sheet
 from resonance.figures.style import GREY, SMALL, series, styled
 
-CHANGE, GAIN = "state_change", "loss_since_first_pass"
+CHANGE, GAIN, GROWTH = "state_change", "loss_since_first_pass", "lyapunov_1"
+PANELS = {CHANGE: "how far it moves", GAIN: "what it is worth", GROWTH: "forget or amplify?"}
+"""What is said of the carried state, as short as the three panels are narrow."""
 
 
 @styled
 def draw(tables: Tables) -> Figure:
-    """Two panels, one line per learner that carries a state: change of the state per cycle, and loss per pass.
+    """A line per learner that carries a state: change of the state per cycle, loss per pass, growth of differences.
 
     What a cycle does depends on its order, so single cycles are pale and the line is their mean, four per doubling.
 
     Args:
         tables: family `reader`: `state_change` (log-log; a change of exactly 0 has no place on the axis and is left
-            out) and `loss_since_first_pass` (mean over directions).
+            out), `loss_since_first_pass` (mean over directions) and `lyapunov_1` at every mark; where nobody has it,
+            there are two panels.
     """
-    table = rows(tables, "reader", measure=[CHANGE, GAIN])
-    if table.empty:
+    table = rows(tables, "reader", measure=list(PANELS))
+    online, growing = table[table["measure"] != GROWTH], table[table["measure"] == GROWTH]
+    if online.empty:
         return notice("Reading without training", "no learner carries a state from cycle to cycle (`carry: true`).")
-    names = learners(table)
-    marks = series(names)
+    marks = series(learners(table))
     page = sheet(
-        ["how much the state moves in a cycle", "what further passes are worth"],
-        title=headline(table),
+        [title for measure, title in PANELS.items() if measure != GROWTH or len(growing)],
+        title=headline(online),
         subtitle=describe(table) + " · pale: single cycles",
         legend=list(marks.values()),
         share=False,
         height=2.6,
+        frame=0.8,
     )
     last = int(table["cycle"].max())
-    for measure, axes in zip((CHANGE, GAIN), page.panels, strict=True):
+    for measure, axes in zip((CHANGE, GAIN), page.panels[:2], strict=True):
         axes.set_xscale("log")
-        own = table[table["measure"] == measure]
+        own = online[online["measure"] == measure]
         if measure == CHANGE:
             own = own[own["value"] > 0]
             axes.set_yscale("log")
@@ -52,13 +56,19 @@ def draw(tables: Tables) -> Figure:
         _ticks(axes, last)
         if own.empty:
             axes.text(0.5, 0.5, "0 in every cycle", size=SMALL, color=GREY, ha="center", transform=axes.transAxes)
-    change, gain = page.panels
+    change, gain = page.panels[:2]
     change.yaxis.set_minor_locator(NullLocator())
     change.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
     change.set_ylabel("relative change of the state\n(share of its length)")
     gain.set_ylabel("loss in pass n − loss in pass 1\n(nat/token)")
-    gain.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
-    gain.axhline(0, color=GREY, linewidth=0.7)
+    for axes in page.panels[2:]:
+        for name, mark in marks.items():
+            draw_seeds(axes, growing[growing["learner"] == name], mark)
+        cycle_axis(axes, last, most=5)
+        axes.set_ylabel("largest Lyapunov exponent\n(nat/cycle)")
+    for axes in page.panels[1:]:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+        axes.axhline(0, color=GREY, linewidth=0.7)
     page.label("cycle = pass over the pair (logarithmic)")
     return page.figure
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from resonance.figures.captions import CAPTIONS, PAIR, Caption
+from resonance.figures.captions import CAPTIONS, PER_PAIR, Caption
 from resonance.params import parse
 from resonance.report.final_tables import FamilyTable, family_tables
 from resonance.report.findings import Line, findings
@@ -44,10 +44,10 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Part:
-    """One pair: its picture, and a chapter per schedule."""
+    """One pair: its pictures, and a chapter per schedule."""
 
     pair: str
-    figure: Shown | None
+    figures: list[Shown]
     chapters: list[Chapter]
 
 
@@ -78,13 +78,13 @@ def render(
         return Chapter(
             schedule=schedule,
             findings=findings(own, learners),
-            figures=_shown(folder, [kind for kind in CAPTIONS if kind != PAIR], pair, schedule),
+            figures=_shown(folder, [kind for kind in CAPTIONS if kind not in PER_PAIR], pair, schedule),
             speakers=speakers(_of(generations, pair, schedule), learners) if len(generations) else [],
             tables=family_tables(own, learners),
         )
 
     parts = [
-        Part(pair, next(iter(_shown(folder, [PAIR], pair)), None), [chapter(pair, name) for name in study.schedules])
+        Part(pair, _shown(folder, PER_PAIR, pair), [chapter(pair, name) for name in study.schedules])
         for pair in study.pairs
     ]
     page = _environment().get_template("report.html.jinja")
@@ -121,7 +121,7 @@ def _of(table: pd.DataFrame, pair: str, schedule: str) -> pd.DataFrame:
     return table[(table["pair"] == pair) & (table["schedule"] == schedule)]
 
 
-def _shown(folder: Path, kinds: list[str], *which: str) -> list[Shown]:
+def _shown(folder: Path, kinds: Sequence[str], *which: str) -> list[Shown]:
     """The figures of these kinds that were drawn."""
     drawn = [(kind, picture(folder, "-".join((kind, *which)))) for kind in kinds]
     return [Shown(kind, CAPTIONS[kind], found) for kind, found in drawn if found is not None]

@@ -29,7 +29,7 @@ def learner_lines(params: Params, names: Sequence[str]) -> list[LearnerLine]:
         LearnerLine(
             name=name,
             network=words(learner.network, whole=True),
-            train=words(learner.train, whole=True),
+            train=words(learner.train, whole=not isinstance(learner.train, Nothing)),
             objective=many(learner.objective),
             heads=many(learner.heads),
             optimizer="–" if isinstance(learner.train, Nothing) else words(learner.optimizer, always=("lr",)),
