@@ -65,7 +65,7 @@ class Noreft(Loreft):
 
 
 class Direft(Loreft):
-    """LoReFT without the difference: h + R' (W h + b)."""
+    """LoReFT with neither orthogonality nor difference: h + W2' (W1 h + b)."""
 
     tag: Literal["direft"] = "direft"  # type: ignore[assignment]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from typing import cast
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,24 +22,30 @@ from resonance.networks.network import Edit, Network
 
 with contextlib.redirect_stdout(io.StringIO()):  # pyvene greets
     from pyreft import LoreftIntervention
+    from pyvene import TrainableIntervention
 
 
 class Loreft(Scope):
-    """See `params.Loreft`: one edit per layer and group of positions (first, last), or per layer where tied."""
+    """See `params.Loreft`: one edit per layer and group of positions (first, last), or per layer where tied.
+
+    Base class of the other members of the family, which differ in the intervention alone.
+    """
 
     decays = False  # torch keeps signs of R on a diagonal and casts them to int: −1, once it is −0.999, makes R zero
+    kind: ClassVar[type[TrainableIntervention]] = LoreftIntervention
 
     def __init__(self, settings: params.Loreft, network: Network, generator: torch.Generator) -> None:
         super().__init__(settings, network, generator)
         self.settings = settings
-        self.lowest = min(existing(settings.layers, network, "train.loreft.layers"))
+        key = f"train.{settings.tag}"
+        self.lowest = min(existing(settings.layers, network, f"{key}.layers"))
         if settings.rank > network.width:
-            raise UserError(f"train.loreft.rank: {settings.rank} is more than the network's width {network.width}.")
+            raise UserError(f"{key}.rank: {settings.rank} is more than the network's width {network.width}.")
         self.groups = position_groups(settings.positions)
         self.edits = nn.ModuleDict()
         for layer in settings.layers:
             for group in ["tied"] if settings.tied else list(self.groups):
-                self.edits[f"{layer}-{group}"] = intervention(network.width, settings.rank, generator)
+                self.edits[f"{layer}-{group}"] = intervention(self.kind, network.width, settings.rank, generator)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters of all edits."""
@@ -53,8 +59,8 @@ class Loreft(Scope):
             if layer not in self.settings.layers:
                 return hidden_BTD
             for name, place in places.items():
-                module = cast(LoreftIntervention, self.edits[f"{layer}-{'tied' if self.settings.tied else name}"])
-                chosen_BPD = hidden_BTD[:, place].to(module.learned_source.weight)  # its device and precision
+                module = self.edits[f"{layer}-{'tied' if self.settings.tied else name}"]
+                chosen_BPD = hidden_BTD[:, place].to(next(module.parameters()))  # their device and precision
                 hidden_BTD = hidden_BTD.slice_scatter(module(chosen_BPD).to(hidden_BTD), 1, place.start, place.stop)
             return hidden_BTD
 
@@ -79,12 +85,15 @@ def position_groups(positions: str) -> dict:
     return groups
 
 
-def intervention(width: int, rank: int, generator: torch.Generator) -> LoreftIntervention:
-    """A fresh LoReFT intervention of D = `width` in float32, as pyreft draws it, from a seed that `generator` gives.
+def intervention(
+    kind: type[TrainableIntervention], width: int, rank: int, generator: torch.Generator
+) -> TrainableIntervention:
+    """A fresh intervention of D = `width` in float32, as pyreft draws it, from a seed that `generator` gives.
 
     The orthogonal parametrisation of R draws from the global generator, so that one is seeded, and put back after.
+    add_bias is read by NoReFT alone: its W2 has none, as in the paper.
     """
     seed = int(torch.randint(2**62, (1,), generator=generator))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LoreftIntervention(embed_dim=width, low_rank_dimension=rank, dtype=torch.float32)
+        return kind(embed_dim=width, low_rank_dimension=rank, dtype=torch.float32, add_bias=False)
