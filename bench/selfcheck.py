@@ -1,7 +1,7 @@
 """Cost of the online self-check: steps with it and without it, in turn, for each network.
 
-Run: python bench/selfcheck.py. Writes bench/results/selfcheck.json: milliseconds of a step and of its self-check, median
-over repeats, and the share. The bar is 3 % of a step.
+Run: python bench/selfcheck.py. Writes bench/results/selfcheck.json: milliseconds of a step and of its self-check,
+median over repeats, and the share. The bar is 3 % of a step.
 """
 
 from __future__ import annotations

@@ -142,13 +142,13 @@ def snapshot_states(a: argparse.Namespace) -> None:
     snapshot_states(_run(a), Path(a.marks), Path(a.out))
 
 
-@verb("name", "run", "tokens", "base?", "marks", "evaluation", "out", "spoken")
+@verb("name", "run", "tokens", "base?", "marks", "evaluation", "out", "spoken", "stability")
 def evaluate_marks(a: argparse.Namespace) -> None:
-    """Ask a learner, at every mark of a chunk, what it predicts and says."""
+    """Ask a learner, at every mark of a chunk, what it predicts and says, and whether its state forgets."""
     from resonance.snapshots.evaluation import evaluate_marks
 
     settings = params.Evaluation.model_validate_json(a.evaluation)
-    evaluate_marks(_run(a), Path(a.marks), settings, Path(a.out), Path(a.spoken))
+    evaluate_marks(_run(a), Path(a.marks), settings, Path(a.out), Path(a.spoken), Path(a.stability))
 
 
 @verb("name", "run", "tokens", "base?", "marks", "cycle", "out")
@@ -165,14 +165,14 @@ def export_loreft(a: argparse.Namespace) -> None:
     raise UserError(f"{a.marks} has no mark of cycle {a.cycle}; it has {', '.join(cycles)}.")
 
 
-@verb("name", "family", "logs*?", "evaluations*?", "snapshots*?", "out")
+@verb("name", "family", "logs*?", "evaluations*?", "snapshots*?", "stability*?", "out")
 def measure_run(a: argparse.Namespace) -> None:
     """Measure one family of measures of one run."""
     from resonance.measures.run import Identity, RunData
     from resonance.measures.table import write_family
     from resonance.plan import RunKey
 
-    files = [tuple(map(Path, paths or ())) for paths in (a.logs, a.evaluations, a.snapshots)]
+    files = [tuple(map(Path, paths or ())) for paths in (a.logs, a.evaluations, a.snapshots, a.stability)]
     write_family(a.out, a.family, RunData(Identity(**asdict(RunKey.parse(a.name))), *files))
 
 
@@ -233,6 +233,15 @@ def reference(a: argparse.Namespace) -> None:
     """Write docs/params.md, the page of all parameters."""
     from resonance.reference import markdown
     from resonance.storage import write_text
+
+    write_text(a.out, markdown())
+
+
+@verb("out")
+def systems(a: argparse.Namespace) -> None:
+    """Write docs/systems.md, the page of all systems."""
+    from resonance.storage import write_text
+    from resonance.systems import markdown
 
     write_text(a.out, markdown())
 

@@ -71,7 +71,7 @@ def _section(title: str, block: type[Block], level: int) -> Iterator[str]:
     if keys:
         yield "| key | value | default | meaning |\n|---|---|---|---|"
         for name, field in keys.items():
-            default = "" if field.is_required() else f"`{_written(field.default)}`"
+            default = "" if field.is_required() else f"`{written(field.default)}`"
             yield f"| `{name}` | {_words(field.annotation, field.metadata)} | {default} | {field.description or ''} |"
         yield ""
 
@@ -109,12 +109,12 @@ def _limits(metadata: list[Any]) -> Iterator[str]:
                 yield f"{sign} {limit:,}"
 
 
-def _written(default: Any) -> str:
+def written(default: Any) -> str:
     """A default as it would be written in params.yaml."""
     if isinstance(default, Member):
         return default.tag
     if isinstance(default, tuple) and all(isinstance(member, Member) for member in default):
         return f"{{{', '.join(f'{member.tag}: {{}}' for member in default)}}}"
     if isinstance(default, tuple):
-        return f"[{', '.join(map(_written, default))}]"
+        return f"[{', '.join(map(written, default))}]"
     return {"None": "null", "True": "true", "False": "false"}.get(str(default), str(default))

@@ -39,6 +39,7 @@ class Synthetic:
     probes: tuple[str, ...] = ("unrelated", "shuffled-1", "shuffled-2", "paraphrase-article", "paraphrase-meta")
     later: Callable[[np.ndarray, int, np.random.Generator], np.ndarray] = later_unchanged
     state_change: bool = False
+    orbit: dict[str, int] = field(default_factory=dict)
     prefixes: tuple[int, ...] = (0, 8, 32)
     kept: int = 16
     edits: int = 10
@@ -51,6 +52,7 @@ class Synthetic:
             logs=[self._write("logs", stop, self.log(stop)) for stop in self.stops],
             evaluations=[self._write("evaluations", stop, self.evaluations(stop)) for stop in marked],
             snapshots=[self._write("snapshots", stop, self.states(stop)) for stop in marked],
+            stability=[self._write("stability", stop, self.stability(stop)) for stop in marked],
         )
 
     def tokens(self, text: str) -> np.ndarray:
@@ -80,6 +82,19 @@ class Synthetic:
         for name, values in quantities.items():
             columns |= {name + suffix: pa.array(values) for suffix in ("", "_min", "_max", "_last")}
         return pa.table(columns)
+
+    def stability(self, stop: int) -> pa.Table:
+        """Where a state is carried, exponents −c and −2c around which cycles differ by 0.5; the second is lost at 4."""
+        rows: list[dict[str, Any]] = []
+        for cycle in self.inside(stop) if self.state_change else ():
+            for index in (1, 2):
+                value = None if (cycle, index) == (4, 2) else -1.0 * index * cycle
+                low, high = (None, None) if value is None else (value - 0.5, value + 0.5)
+                rows.append({"quantity": f"lyapunov_{index}", "value": value, "low": low, "high": high, "cycle": cycle})
+            rows.append({"quantity": "spectral_radius", "value": 0.5, "cycle": cycle})
+        kinds = {"cycle": pa.int64(), "quantity": pa.string(), "value": pa.float64(), "low": pa.float64()}
+        table = pa.Table.from_pylist(rows, pa.schema(kinds | {"high": pa.float64()}))
+        return table.append_column("tokens", pa.array(np.full(len(rows), 200.0)))
 
     def evaluations(self, stop: int) -> pa.Table:
         rows: list[dict[str, Any]] = []
@@ -159,6 +174,8 @@ class Synthetic:
         made_by: dict[str, Any] = {**IDENTITY, "kind": kind}
         if kind == "evaluations":
             made_by |= {"kept": self.kept, "prefixes": list(self.prefixes), "bytes": self.bytes()}
+        if kind == "logs":
+            made_by |= {"cycle": stop} | ({"orbit": self.orbit} if self.orbit else {})
         if kind == "snapshots":
             made_by["links"] = self.links
         path = self.folder / kind / f"{stop:012d}.parquet"

@@ -27,7 +27,9 @@ def test_every_family_writes_the_schema(name: str, synthetic: Callable, tmp_path
     def later(vectors: np.ndarray, cycle: int, rng: np.random.Generator) -> np.ndarray:
         return 1.2 * vectors + 0.1 * rng.standard_normal(vectors.shape)
 
-    run = synthetic(later=later, state_change=True, segment=2, links=[[i, i] for i in range(30)]).write()
+    orbit = {"entered": 3, "period": 2}
+    links = [[i, i] for i in range(30)]
+    run = synthetic(later=later, state_change=True, orbit=orbit, segment=2, links=links).write()
     write_family(tmp_path / "one", name, run)
     concatenate([tmp_path / "one"], tmp_path / "all")
     table = read_table(tmp_path / "all")

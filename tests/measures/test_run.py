@@ -18,11 +18,13 @@ def test_chunks_are_joined(synthetic: Callable) -> None:
     assert run.log["cycle"].tolist() == [c for c in range(1, 9) for _ in range(4)]
     assert sorted(run.evaluations["cycle"].unique()) == [0, 1, 2, 4, 8]
     assert run.metadata["kept"] == 16
+    assert run.log_metadata["cycle"] == 8
 
 
 def test_order_of_the_paths_does_not_matter(synthetic: Callable) -> None:
     run = synthetic().write()
-    turned = read_run(run.log_files[::-1], run.evaluation_files[::-1], run.snapshot_files[::-1])
+    kinds = (run.log_files, run.evaluation_files, run.snapshot_files, run.stability_files)
+    turned = read_run(*(files[::-1] for files in kinds))
     assert turned == run
 
 
@@ -37,6 +39,8 @@ def test_kinds_that_were_not_given_are_empty(synthetic: Callable) -> None:
     assert run.evaluations.empty
     assert run.asked("clean").empty
     assert run.snapshots.cycles == ()
+    assert run.stability.empty
+    assert read_run(evaluations=synthetic().write().evaluation_files).log_metadata == {}
 
 
 @pytest.mark.parametrize("other", [{"seed": 4}, {"run": "0123"}])

@@ -44,7 +44,11 @@ def test_git_sees_the_small_results_and_dvc_the_rest(study: Repository) -> None:
 
 def test_words_about_code_rerun_nothing(copy: Repository) -> None:
     copy.edit("src/resonance/training/step.py", '"""One slot', "# A comment.\n" + '"""Just one slot')
-    copy.edit("src/resonance/params/networks.py", 'description="D, a multiple of heads"', 'description="heads times their size"')
+    copy.edit(
+        "src/resonance/params/networks.py",
+        'description="D, a multiple of heads"',
+        'description="heads times their size"',
+    )
     copy.edit("workflow/rules/train.smk", '"""Training:', '"""Training, that is:')
     assert copy.would().nothing
 

@@ -29,6 +29,7 @@ TABLES = {
             "snapshots": {"cycle", "layer", "direction", "side", "text", "position", "token", "vector"},
             "evaluations": {"cycle", "condition", "direction", "position", "token", "nll", "correct"},
             "generations": {"cycle", "direction", "prefix", "output", "reference"},
+            "stability": {"cycle", "quantity", "value", "low", "high", "tokens", "method"},
         }.items()
     },
     **{
@@ -44,7 +45,10 @@ TABLES = {
 def test_every_table_opens_in_one_line_and_says_what_made_it(study: Repository, name: str) -> None:
     table = pd.read_parquet(study.folder / name)
     assert set(table.columns) >= TABLES[name]
-    assert len(table) or name.endswith("gpt/spacing/shuffled/0/reader.parquet"), "only readers have a reader's table"
+    if "gpt/spacing/shuffled/0/reader" in name or "stability/gpt" in name:
+        assert table.empty, "only readers carry a state"
+    else:
+        assert len(table)
     assert "kind" in json.loads(pq.read_schema(study.folder / name).metadata[b"resonance"])
 
 
@@ -62,7 +66,7 @@ def test_all_that_a_run_leaves_bears_its_fingerprint(study: Repository, run: str
         assert set(seal) >= {"tensors", "versions", "device"}
     said = [
         json.loads(pq.read_schema(study.folder / f"results/{kind}/{run}/{chunk}.parquet").metadata[b"resonance"])
-        for kind in ("logs", "snapshots", "evaluations", "generations")
+        for kind in ("logs", "snapshots", "evaluations", "generations", "stability")
         for chunk in CHUNKS
     ]
     assert {one["run"] for one in [*seals, *said]} == {seals[0]["run"]}

@@ -21,7 +21,7 @@ from resonance.params import (
     Weighted,
 )
 from resonance.schedule import orders
-from resonance.schedule.orders import indices, window_indices, words
+from resonance.schedule.orders import indices, period, window_indices, words
 
 ORDERS = (
     Shuffled(),
@@ -184,6 +184,21 @@ def test_windows_of_a_slice_are_those_of_the_whole(seed: int, windows: int, one:
     whole = window_indices(seed, windows, 0, 2000)
     assert whole.max() < windows
     assert np.array_equal(window_indices(seed, windows, start, stop), whole[start:stop])
+
+
+PERIODS = {"fixed": 1, "one-direction": 1, "rotating": 4}
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=str)
+def test_an_order_that_does_not_draw_begins_again_after_its_period_and_not_before(order: Block) -> None:
+    found = period(order, 1)
+    assert found == PERIODS.get(order.tag)
+    assert period(order, 2) is None, "windows are drawn"
+    run = indices(order, 7, 0, 20_000)
+    for shift in range(1, 20 if found is None else found):
+        assert (run[shift:] != run[:-shift]).any()
+    if found is not None:
+        assert (run[found:] == run[:-found]).all()
 
 
 def test_what_is_not_an_order_has_no_words() -> None:

@@ -17,12 +17,13 @@ from resonance.params import DIRECTIONS, Evaluation, Run
 from resonance.schedule.files import write_schedule
 from resonance.snapshots.evaluation import evaluate_marks
 from resonance.snapshots.learners import learners
+from resonance.snapshots.stability import SCHEMA
 from resonance.snapshots.states import snapshot_states
 from resonance.training.chunk import train_chunk
 from resonance.training.run import Run as Job
 from resonance.training.state import Files
 
-SETTINGS = Evaluation(kept=2, edits=6, prefixes=(0, 4), generate=24)
+SETTINGS = Evaluation(kept=2, edits=6, prefixes=(0, 4), generate=24, exponents=1, exponent_cycles=1)
 NAMES = {"learner": "gpt", "pair": "tiny", "schedule": "shuffled", "seed": 0}
 
 
@@ -44,7 +45,8 @@ def looked_at(request, tokens_file: Path, tmp_path_factory: pytest.TempPathFacto
     """A run, evaluated and snapshot at all its marks."""
     folder = tmp_path_factory.mktemp(request.param)
     job, files = run_of(request.param, tokens_file, folder)
-    evaluate_marks(job, files.marks, SETTINGS, folder / "table.parquet", folder / "spoken.parquet")
+    written = (folder / f"{kind}.parquet" for kind in ("table", "spoken", "stability"))
+    evaluate_marks(job, files.marks, SETTINGS, *written)
     snapshot_states(job, files.marks, folder / "states.parquet")
     return request.param, job, files, folder
 
@@ -134,6 +136,16 @@ def test_only_a_reader_carries_a_state(looked_at):
     name, job, files, _ = looked_at
     carried = [learner.carried is not None for _, learner in learners(job, files.marks)]
     assert carried == [False] + [name == "reader"] * 5
+
+
+def test_only_a_carried_state_has_a_stability(looked_at):
+    name, job, _, folder = looked_at
+    table = pd.read_parquet(folder / "stability.parquet")
+    assert list(table.columns) == SCHEMA.names
+    assert sorted(table["cycle"].unique()) == ([0, 1, 2, 4, 8, 16] if name == "reader" else [])
+    assert set(table["quantity"]) == ({"lyapunov_1", "spectral_radius"} if name == "reader" else set())
+    about = json.loads(pq.read_schema(folder / "stability.parquet").metadata[b"resonance"])
+    assert {**NAMES, "kind": "stability", "run": job.fingerprint}.items() <= about.items()
 
 
 def test_a_carried_state_counts(tokens_file, tmp_path):

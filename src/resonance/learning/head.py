@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from resonance.learning.batch import Batch
@@ -15,6 +18,24 @@ from resonance.params import Member
 
 if TYPE_CHECKING:
     from resonance.learning.learner import Learner
+
+
+@dataclass(frozen=True)
+class Critique:
+    """What a head thinks of something that its learner said, token by token. N tokens were said.
+
+    source: how they came about: `own` (greedily), `sample`, `controlled`, or the condition of what was asked.
+    asked: the prompt, with the true target, of which the head was not told.
+    said_N: int64; estimate_N: probability that each of these tokens is wrong.
+    distance_N: estimate of how far the rest will be from the rest of the original (`deviation.Deviation.suffix_N`);
+        None where a head has no such estimate.
+    """
+
+    source: str
+    asked: Batch
+    said_N: Tensor
+    estimate_N: Tensor
+    distance_N: Tensor | None = None
 
 
 class Head(Part):
@@ -39,3 +60,12 @@ class Head(Part):
 
     def event(self, learner: Learner, batches: list[Batch], cycle: int) -> None:
         """Called after every `every`-th cycle, to let the learner say something, for example."""
+
+    def examine(self, learner: Learner, asked: Sequence[Batch], draws: torch.Generator) -> list[Critique]:
+        """At a mark: let the learner say something and judge it. Nothing is trained; none where a head cannot judge.
+
+        asked: prompts of one direction and window, all of one length: first the one of training, condition `clean`,
+            then the same with corrupted inputs, condition `corrupted:<kind>`; each with the true target.
+        draws: the only source of random numbers.
+        """
+        return []

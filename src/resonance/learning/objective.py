@@ -49,6 +49,10 @@ class Objective(Part):
         super().__init__()
         self.weight: float = settings.weight  # type: ignore[attr-defined]
 
+    def begins(self, learner: Learner, cycle: int) -> bool:
+        """Called before every cycle; True where it set the learner back to a fresh start, so its optimizer forgets."""
+        return False
+
     def term(self, learner: Learner, batch: Batch, output: Output, moment: Moment) -> Tensor:
         """The term of one slot, a scalar, before its weight."""
         raise NotImplementedError

@@ -20,7 +20,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "probes": ("evaluations",),
     "similarity": ("snapshots",),
     "geometry": ("snapshots",),
-    "reader": ("logs",),
+    "reader": ("logs", "stability"),
 }
 """All families, in the order in which the report shows them, and the kinds of files that each reads."""
 

@@ -40,6 +40,7 @@ class RunData:
     log_files: tuple[Path, ...] = ()
     evaluation_files: tuple[Path, ...] = ()
     snapshot_files: tuple[Path, ...] = ()
+    stability_files: tuple[Path, ...] = ()
 
     @cached_property
     def log(self) -> pd.DataFrame:
@@ -66,15 +67,26 @@ class RunData:
         return read_made_by(self.evaluation_files[0]) if self.evaluation_files else {}
 
     @cached_property
+    def log_metadata(self) -> dict[str, Any]:
+        """What the last file of the cycle log says of itself: `cycle`, and `orbit` where one was looked for."""
+        return read_made_by(self.log_files[-1]) if self.log_files else {}
+
+    @cached_property
     def snapshots(self) -> Snapshots:
         """The hidden states, a cycle and layer at a time."""
         return Snapshots.of(self.snapshot_files)
+
+    @cached_property
+    def stability(self) -> pd.DataFrame:
+        """One row per mark and quantity: exponents and spectral radius of the cycle map of a carried state."""
+        return _joined(self.stability_files)
 
 
 def read_run(
     logs: Sequence[str | Path] = (),
     evaluations: Sequence[str | Path] = (),
     snapshots: Sequence[str | Path] = (),
+    stability: Sequence[str | Path] = (),
     identity: Identity | None = None,
 ) -> RunData:
     """The run that these files belong to.
@@ -85,7 +97,7 @@ def read_run(
     Raises:
         UserError: the files are of different runs, or there is none, or nobody says what the run is called.
     """
-    kinds = [tuple(sorted(map(Path, paths))) for paths in (logs, evaluations, snapshots)]
+    kinds = [tuple(sorted(map(Path, paths))) for paths in (logs, evaluations, snapshots, stability)]
     about = {path: read_made_by(path) for paths in kinds for path in paths}
     if not about:
         raise UserError("no file of a run was named: give its logs, evaluations or snapshots.")

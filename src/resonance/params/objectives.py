@@ -63,6 +63,7 @@ class Mutual(Member):
     weight: float = Field(1.0, ge=0, description="factor of the mean divergence from the peers")
     peers: int = Field(1, ge=0, le=4, description="peers with the learner's own kind of network and fresh weights")
     others: tuple[Network, ...] = Field((), description="peers of other kinds; they share the vocabulary")
+    lr: float = Field(1e-3, gt=0, description="learning rate of the peers' AdamW")
 
 
 class One(Member):
@@ -86,7 +87,6 @@ class Knn(Member):
     temperature: float | None = Field(
         None, gt=0, description="of the distances; empty: so that some 6 neighbours count at each rebuild"
     )
-    decay: float = Field(0.99, ge=0, lt=1, description="share of the teacher's weights that stays in every step")
 
 
 class Simctg(Member):
@@ -104,7 +104,7 @@ class Simcse(Member):
     weight: float = Field(0.1, ge=0, description="factor of this term in the sum")
     temperature: float = Field(0.05, gt=0, description="of the cosines")
     layer: int = Field(-1, description="whose states are pooled, from 0; -1: the last")
-    dropout: float = Field(0.1, gt=0, lt=1, description="share of input features that a view loses")
+    dropout: float = Field(0.1, gt=0, lt=1, description="share of the features that layer 0 leaves which a view loses")
 
 
 class Infonce(Member):
@@ -114,28 +114,9 @@ class Infonce(Member):
     weight: float = Field(0.1, ge=0, description="factor of this term in the sum")
     temperature: float = Field(0.1, gt=0, description="of the cosines")
     layer: int = Field(-1, description="whose states are pooled, from 0; -1: the last")
-    own: int = Field(0, ge=0, description="cycles between two rounds of own samples as hard negatives; 0: none")
-
-
-class Sdtt(Member):
-    """Self-distillation through time: two steps of the teacher's sampler in one; for network: mdlm."""
-
-    tag: Literal["sdtt"] = "sdtt"
-    weight: float = Field(1.0, ge=0, description="factor of this term in the sum")
-    steps: int = Field(64, ge=2, description="steps of the teacher's sampler in the first round")
-    least: int = Field(4, ge=1, description="steps below which the number is not halved any more")
-    every: int = Field(64, ge=1, description="cycles of a round; after it the learner becomes the teacher")
-    start: int = Field(0, ge=0, description="cycles of masked diffusion before the first round")
-    divergence: Literal["kl-bwd", "kl-fwd"] = Field("kl-bwd", description="KL(student, teacher), or the other way")
-
-
-class Cakld(Member):
-    """BitDistiller: confidence-aware divergence of a quantised learner from its own full precision."""
-
-    tag: Literal["cakld"] = "cakld"
-    weight: float = Field(1.0, ge=0, description="factor of this term in the sum")
-    lead: int = Field(0, ge=0, description="cycles in which only the teacher learns, in full precision")
-    lr: float = Field(1e-3, gt=0, description="learning rate of the teacher in those cycles")
+    own: int = Field(
+        0, ge=0, description="cycles after which the learner's own words, hard negatives, are heard anew; 0: none"
+    )
 
 
 class ObdSd(Member):
@@ -147,7 +128,8 @@ class ObdSd(Member):
     temperature: float = Field(0.1, gt=0, description="of affinities in target and student")
     spread: float = Field(0.1, gt=0, description="temperature of the affinities that spread")
     layer: int = Field(-1, description="whose states are pooled, from 0; -1: the last")
-    every: int = Field(16, ge=1, description="cycles between two copies of the learner to the teacher")
+    every: int = Field(16, ge=1, description="cycles of a round; how segments lie at its start is taught until its end")
+    itself: bool = Field(False, description="a segment is among its own neighbours, as published")
 
 
 Objectives = Annotated[
@@ -164,8 +146,6 @@ Objectives = Annotated[
         Simctg,
         Simcse,
         Infonce,
-        Sdtt,
-        Cakld,
         ObdSd,
     ),
 ]

@@ -14,6 +14,8 @@ from resonance import params
 from resonance.learning.learner import Learner
 from resonance.snapshots.conditions import Question, questions
 from resonance.snapshots.learners import learners
+from resonance.snapshots.stability import SCHEMA as STABILITY
+from resonance.snapshots.stability import stability
 from resonance.storage import write_table
 from resonance.text.tokenizer import Tokenizer
 from resonance.training.run import Run
@@ -21,12 +23,16 @@ from resonance.training.run import Run
 DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
 
-def evaluate_marks(run: Run, marks_file: Path, settings: params.Evaluation, table: Path, spoken: Path) -> None:
-    """Write the evaluations and the generations of every mark of a chunk."""
+def evaluate_marks(
+    run: Run, marks_file: Path, settings: params.Evaluation, table: Path, spoken: Path, stable: Path
+) -> None:
+    """Write the evaluations, the generations and the stability of every mark of a chunk."""
     tokens, tokenizer = run.tokens, run.tokenizer
     rows: list[pa.Table] = []
     said: list[dict[str, Any]] = []
+    grown: list[dict[str, Any]] = []
     asked: list[Question] | None = None
+    prefixes: list[int] = []
     for cycle, learner in learners(run, marks_file):
         asked = asked or list(questions(tokens, settings, learner.settings.marker, learner.device))
         rows += [evaluate(learner, question, cycle) for question in asked]
@@ -35,14 +41,18 @@ def evaluate_marks(run: Run, marks_file: Path, settings: params.Evaluation, tabl
             for question in asked
             if question.batch.condition == "clean" and settings.generate
         ]
+        # Only what is said token by token goes on as it is asked, after the true tokens before it.
+        prefixes = list(settings.prefixes) if learner.network.causal else [0]
+        grown += stability(run, learner, cycle, settings)
     made_by = {
         **run.made_by,
         "kept": settings.kept,
-        "prefixes": list(settings.prefixes),
+        "prefixes": prefixes,
         "bytes": {text: tokens.bytes_of(text) for text in tokens.texts},
     }
     write_table(table, pa.concat_tables(rows).unify_dictionaries(), made_by | {"kind": "evaluations"})
     write_table(spoken, pa.Table.from_pylist(said, SPOKEN), made_by | {"kind": "generations"})
+    write_table(stable, pa.Table.from_pylist(grown, STABILITY), {**run.made_by, "kind": "stability"})
 
 
 SPOKEN = pa.schema(
@@ -95,8 +105,10 @@ def evaluate(learner: Learner, question: Question, cycle: int) -> pa.Table:
 def speak(learner: Learner, question: Question, cycle: int, length: int, tokenizer: Tokenizer) -> dict[str, Any]:
     """The greedy output from an empty prefix, beside the text that it should be."""
     batch = learner.memory.shown(question.batch, learner.carried)
-    length = min(length, batch.target_BT.shape[1])
-    output_BT = learner.say(batch, length)
+    whole = batch.target_BT.shape[1]
+    length = min(length, whole)
+    # How much is to be said is a part of what a network that fills masks is asked.
+    output_BT = learner.say(batch, length if learner.network.causal else whole)[:, :length]
     return {
         "cycle": cycle,
         "direction": batch.direction,

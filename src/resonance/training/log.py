@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from resonance.params import DIRECTIONS
 
@@ -12,13 +17,71 @@ DENSE = 4096
 PER_DOUBLING = 512
 
 
-def bin_end(cycle: int) -> int:
-    """The last cycle of the bin that holds `cycle` (from 1): fixed by the absolute cycle alone."""
+def bin_width(cycle: int) -> int:
+    """How many cycles the bin that holds `cycle` (from 1) has: fixed by the absolute cycle alone."""
     if cycle <= DENSE:
-        return cycle
+        return 1
     doubling = 1 << ((cycle - 1).bit_length() - 1)  # doubling < cycle <= 2 * doubling
-    width = doubling // PER_DOUBLING
-    return doubling + -(-(cycle - doubling) // width) * width
+    return doubling // PER_DOUBLING
+
+
+def bin_end(cycle: int) -> int:
+    """The last cycle of the bin that holds `cycle`: a multiple of its width."""
+    width = bin_width(cycle)
+    return -(-cycle // width) * width
+
+
+class Visits(NamedTuple):
+    """All visits of one direction in a period: the cycle of each (from 0), and its values, float64 [visits, Q]."""
+
+    cycle_N: NDArray[np.intp]
+    value_NQ: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What is measured in every cycle after cycle `start`, known from one period: cycle start + 1 + k is like row k.
+
+    names: Q quantities. words: the directions of each cycle of the period. rows: float64 [period, slots, Q].
+    """
+
+    start: int
+    names: list[str]
+    words: list[tuple[str, ...]]
+    rows: NDArray[np.float64]
+
+    def cycle(self, cycle: int) -> tuple[list[str], list[str], NDArray[np.float64]]:
+        """Directions, names and values [slots, Q] of one cycle, as `Log.add` takes them."""
+        place = (cycle - self.start - 1) % len(self.words)
+        return list(self.words[place]), self.names, self.rows[place]
+
+    @cached_property
+    def visits(self) -> dict[str, Visits]:
+        """The period, direction by direction."""
+        words_PS = np.array(self.words)
+        shown = {direction: np.nonzero(words_PS == direction) for direction in DIRECTIONS}
+        return {direction: Visits(at[0], self.rows[at]) for direction, at in shown.items() if len(at[0])}
+
+    def between(self, left: int, right: int) -> dict[str, NDArray[np.float64]]:
+        """Cycles left + 1 ... right, however many, as [visits, sum, min, max, last] x Q by direction.
+
+        They are a part of a period, then whole ones: the sum is that of the part and, times their number, of a whole.
+        """
+        period = len(self.words)
+        whole, rest = divmod(right - left, period)
+        found = {}
+        for direction, (cycle_N, value_NQ) in self.visits.items():
+            order_N = (cycle_N - (left - self.start)) % period
+            part_NQ = value_NQ[order_N < rest]
+            some_NQ = value_NQ if whole else part_NQ
+            if len(some_NQ):
+                count = whole * len(value_NQ) + len(part_NQ)
+                total_Q = part_NQ.sum(0) + (whole * value_NQ.sum(0) if whole else 0)
+                recent_N = (order_N - rest) % period
+                last_Q = value_NQ[np.flatnonzero(recent_N == recent_N.max())[-1]]
+                low_Q, high_Q = np.fmin.reduce(some_NQ), np.fmax.reduce(some_NQ)
+                found[direction] = np.stack([np.full_like(total_Q, count), total_Q, low_Q, high_Q, last_Q])
+        return found
 
 
 class Log:
@@ -33,18 +96,42 @@ class Log:
         """Add one cycle: `values` is float64 [slots, names]; a direction that stands twice in a cycle counts twice."""
         self.names = names
         for direction, value in zip(directions, values, strict=True):
-            if direction in self.open:
-                visits, total, low, high, _ = self.open[direction]
-                rows = [visits + 1, total + value, np.fmin(low, value), np.fmax(high, value), value]
-            else:
-                rows = [np.ones_like(value), value, value, value, value]
-            self.open[direction] = np.stack(rows)
+            self._join(direction, np.stack([np.ones_like(value), value, value, value, value]))
         if cycle == bin_end(cycle):
-            closed = sorted(self.open.items(), key=lambda item: DIRECTIONS.index(item[0]))
-            for direction, bin_5Q in closed:
-                bin_5Q[1] /= bin_5Q[0]
-                self.rows.append((cycle, direction, bin_5Q))
-            self.open = {}
+            self._close(cycle)
+
+    def repeat(self, known: Repeated, start: int, stop: int) -> None:
+        """Add cycles start + 1 ... stop, all after `known.start`, by a loop over bins in place of cycles.
+
+        A bin that ends later than `stop` stays as it was at `known.start`; what is known of it is added once, when it
+        closes: so the result does not depend on where a run is cut.
+        """
+        self.names = known.names
+        while (end := bin_end(start + 1)) <= stop:
+            left = max(end - bin_width(end), known.start)
+            if end - left == 1:
+                self.add(end, *known.cycle(end))
+            else:
+                for direction, bin_5Q in known.between(left, end).items():
+                    self._join(direction, bin_5Q)
+                self._close(end)
+            start = end
+
+    def _join(self, direction: str, later_5Q: NDArray[np.float64]) -> None:
+        """Add visits that come after those in the open bin."""
+        if direction in self.open:
+            visits, total, low, high, _ = self.open[direction]
+            more, added, lower, higher, last = later_5Q
+            rows = [visits + more, total + added, np.fmin(low, lower), np.fmax(high, higher), last]
+            later_5Q = np.stack(rows)
+        self.open[direction] = later_5Q
+
+    def _close(self, end: int) -> None:
+        """Make rows of the open bins."""
+        for direction, bin_5Q in sorted(self.open.items(), key=lambda item: DIRECTIONS.index(item[0])):
+            bin_5Q[1] /= bin_5Q[0]
+            self.rows.append((end, direction, bin_5Q))
+        self.open = {}
 
     def table(self) -> pa.Table:
         """The closed rows: cycle, visits, direction and, for every quantity q, q (mean), q_min, q_max, q_last."""

@@ -34,12 +34,23 @@ class Trainer:
         self.head_optimizer = new_optimizer(self.settings, self.head_parameters.values())
         self.check = SelfCheck()
 
+    @property
+    def autonomous(self) -> bool:
+        """Whether a cycle depends on its word and on what is carried alone: nothing is trained, nothing is drawn."""
+        learner = self.learner
+        members = learner.objectives.values()
+        fixed = not self.parameters and not learner.heads and learner.network.causal
+        return fixed and all(member.autonomous for member in members)
+
     def cycle(self, cycle: int, batches: list[Batch]) -> tuple[list[str], Tensor]:
         """Run the slots of one cycle.
 
         Returns the names of what was measured and its values, float64 [slots, names] on the CPU.
         """
         learner = self.learner
+        for objective in learner.objectives.values():
+            if objective.begins(learner, cycle):
+                self._forget()
         before = learner.carried
         rows: list[dict[str, Tensor]] = []
         steps = [batches] if learner.settings.update == "cycle" else [[batch] for batch in batches]
@@ -126,6 +137,12 @@ class Trainer:
         optimizer.step()
         optimizer.zero_grad()
         return norm
+
+    def _forget(self) -> None:
+        """Drop what the optimizer remembers of network and scope, which begin anew; objectives' own parameters stay."""
+        for name, parameter in self.trained.items():
+            if self.optimizer is not None and not name.startswith("objective/"):
+                self.optimizer.state.pop(parameter, None)
 
     def saved(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, learner included."""

@@ -28,6 +28,10 @@ class ToyNetwork(Network):
         self.matrices = nn.ParameterList(drawn(settings.width, settings.width) for _ in range(settings.layers))
         self.head = drawn(vocabulary, settings.width)
 
+    def empty_state(self, batch: int) -> State:
+        """No embedding summed yet."""
+        return {"sum": self.embedding.new_zeros(batch, self.width)}
+
     def forward(
         self, tokens_BT: Tensor, state: State | None = None, edit: Edit | None = None, below: Below | None = None
     ) -> Output:
