@@ -43,11 +43,11 @@ def test_git_sees_the_small_results_and_dvc_the_rest(study: Repository) -> None:
 
 
 def test_words_about_code_rerun_nothing(copy: Repository) -> None:
-    copy.edit("src/resonance/training/step.py", '"""One slot', "# A comment.\n" + '"""Just one slot')
+    copy.edit("src/resonance/training/step.py", '"""One slot and', "# A comment.\n" + '"""Just one slot and')
     copy.edit(
         "src/resonance/params/networks.py",
-        'description="D, a multiple of heads"',
-        'description="heads times their size"',
+        'description="hidden width of the ReLU block"',
+        'description="how wide the ReLU block is inside"',
     )
     copy.edit("workflow/rules/train.smk", '"""Training:', '"""Training, that is:')
     assert copy.would().nothing
