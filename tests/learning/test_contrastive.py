@@ -330,8 +330,8 @@ def test_the_total_is_the_weighted_sum_and_gradients_reach_the_network_alone(tag
 @pytest.mark.parametrize(
     ("tag", "name", "changes"),
     [(tag, "gpt", {}) for tag in ALL]
-    + [(tag, "gpt", {"update": "cycle"}) for tag in ALL]
-    + [("simcse", "loreft", {}), ("infonce", "rwkv7", {"carry": True}), ("obd-sd", "rwkv7", {"carry": True})],
+    + [("infonce", "gpt", {"update": "cycle"}), ("obd-sd", "gpt", {"update": "cycle"})]
+    + [("simcse", "loreft", {}), ("infonce", "rwkv7", {"carry": True})],
 )
 def test_a_run_goes_on_as_if_it_had_never_stopped(tag, name, changes, tmp_path):
     tokens = pair()
@@ -353,6 +353,7 @@ def test_a_run_goes_on_as_if_it_had_never_stopped(tag, name, changes, tmp_path):
     ours, theirs = again.saved(), whole.saved()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert not any(key.startswith("objective/") for key in whole.learner.marked()), "a learner says the same without"
 
 
 @pytest.mark.parametrize("tag", [*ALL])
@@ -365,15 +366,6 @@ def test_they_watch_what_is_not_trained(tag, name):
         names, values = trainer.cycle(cycle, examples(pair()))
     assert values[0, names.index(f"term.{tag}")] > 0
     assert all(torch.equal(tensor, before[key]) for key, tensor in named(made.network).items())
-
-
-@pytest.mark.parametrize("tag", [*ALL])
-def test_they_do_not_belong_into_marks(tag):
-    """A learner says the same without what its terms keep."""
-    trainer = Trainer(learner({"lm": 1.0, tag: ALL[tag]}))
-    for cycle in (1, 2, 3):
-        trainer.cycle(cycle, examples(pair()))
-    assert not any(name.startswith("objective/") for name in trainer.learner.marked())
 
 
 @pytest.mark.parametrize("tag", [*ALL])

@@ -51,12 +51,12 @@ class Simcse(Objective):
         state = learner.memory.state(learner.carried)
         draws = moment.generator("simcse")
         kept_BTD = torch.rand(2, tokens_BT.shape[1], learner.network.width, generator=draws) >= self.settings.dropout
-        edit = noisy(learner.scope.edit(batch.prompt), kept_BTD / (1 - self.settings.dropout))
+        factor_BTD = (kept_BTD / (1 - self.settings.dropout)).to(tokens_BT.device)
         with learner.autocast():
             output = learner.network(
                 tokens_BT.expand(2, -1),
                 state=None if state is None else {name: torch.cat([part, part]) for name, part in state.items()},
-                edit=edit,
+                edit=noisy(learner.scope.edit(batch.prompt), factor_BTD),
             )
         assert batch.input is not None
         hidden_BTD = trainable(learner, output, self.place, "simcse")[:, -batch.prompt :]
