@@ -1,4 +1,4 @@
-"""Cost of one training step of each learner of the default study and of each network with its defaults, side by side.
+"""Cost of one training step of each learner of the default study, side by side.
 
 Run: python bench/step.py. Writes bench/results/step.json: milliseconds per step, median over repeats, learners in turn.
 With names (python bench/step.py gpt gla) only these are measured and nothing is written.
@@ -24,14 +24,11 @@ from resonance.training.step import Trainer
 ROOT = Path(__file__).parent.parent
 TOKENS, PROMPT, VOCABULARY, REPEATS = 580, 285, 2048, 9
 CONTROL = "gpt"
-NETWORKS = ("gla", "memory", "mdlm")
-"""Networks that the default study does not train."""
 
 
 def learners() -> dict[str, params.Learner]:
     """What is measured, by name: the control, and all others unless the command line names some."""
     found = dict(params.load(ROOT / "studies/default.yaml").learners)
-    found |= {network: params.Learner.model_validate({"network": network}) for network in NETWORKS}
     chosen = {CONTROL, *sys.argv[1:]} if sys.argv[1:] else found.keys()
     if unknown := chosen - found.keys():
         raise SystemExit(f"{', '.join(sorted(unknown))}: not known; measured are {', '.join(found)}")

@@ -188,6 +188,23 @@ def test_a_peer_that_nobody_pulls_learns_as_a_learner_does(update):
         torch.testing.assert_close(peer.get_parameter(name), parameter, rtol=1e-4, atol=1e-5)
 
 
+def test_a_step_of_a_peer_is_on_the_mean_over_its_slots(monkeypatch):
+    learner = made("gpt", {"lm": 1.0, "mutual": {"weight": 0.0}})
+    part = learner.objectives["mutual"]
+    peer, (stepper,) = part.peers[0], part.steppers
+    loss = sum(batch.loss(peer(batch.tokens_BT)) for batch in ALL[:3]) / 3
+    wanted = torch.autograd.grad(loss, list(peer.parameters()))
+    seen: list[Tensor] = []
+    monkeypatch.setattr(part, "clip", None)
+    monkeypatch.setattr(stepper, "step", lambda: seen.extend(p.grad.clone() for p in peer.parameters()))
+    for slot, batch in enumerate(ALL[:3]):
+        part.term(learner, batch, learner.read(batch), Moment(0, 1, slot))
+    part.after_step(learner, batch, Moment(0, 1, 2))
+    for found, gradient in zip(seen, wanted, strict=True):
+        torch.testing.assert_close(found, gradient, rtol=1e-4, atol=1e-7)
+    assert all(parameter.grad is None for parameter in peer.parameters())
+
+
 def test_all_are_stepped_at_once():
     """Learner and peer exchanged give the exchanged run: neither sees what the other became in the same step."""
     first, second = (made("gpt", {"lm": 1.0, "mutual": {"weight": 2.0}}) for _ in range(2))
