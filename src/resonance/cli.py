@@ -142,13 +142,14 @@ def snapshot_states(a: argparse.Namespace) -> None:
     snapshot_states(_run(a), Path(a.marks), Path(a.out))
 
 
-@verb("name", "run", "tokens", "base?", "marks", "evaluation", "out", "spoken", "stability")
+@verb("name", "run", "tokens", "base?", "marks", "evaluation", "out", "spoken", "stability", "critiques")
 def evaluate_marks(a: argparse.Namespace) -> None:
-    """Ask a learner, at every mark of a chunk, what it predicts and says, and whether its state forgets."""
+    """Ask a learner, at every mark of a chunk, what it predicts, says and thinks, and whether its state forgets."""
     from resonance.snapshots.evaluation import evaluate_marks
 
     settings = params.Evaluation.model_validate_json(a.evaluation)
-    evaluate_marks(_run(a), Path(a.marks), settings, Path(a.out), Path(a.spoken), Path(a.stability))
+    written = (Path(path) for path in (a.out, a.spoken, a.stability, a.critiques))
+    evaluate_marks(_run(a), Path(a.marks), settings, *written)
 
 
 @verb("name", "run", "tokens", "base?", "marks", "cycle", "out")
@@ -165,14 +166,15 @@ def export_loreft(a: argparse.Namespace) -> None:
     raise UserError(f"{a.marks} has no mark of cycle {a.cycle}; it has {', '.join(cycles)}.")
 
 
-@verb("name", "family", "logs*?", "evaluations*?", "snapshots*?", "stability*?", "out")
+@verb("name", "family", "logs*?", "evaluations*?", "snapshots*?", "stability*?", "critiques*?", "generations*?", "out")
 def measure_run(a: argparse.Namespace) -> None:
     """Measure one family of measures of one run."""
     from resonance.measures.run import Identity, RunData
     from resonance.measures.table import write_family
     from resonance.plan import RunKey
 
-    files = [tuple(map(Path, paths or ())) for paths in (a.logs, a.evaluations, a.snapshots, a.stability)]
+    kinds = (a.logs, a.evaluations, a.snapshots, a.stability, a.critiques, a.generations)
+    files = [tuple(map(Path, paths or ())) for paths in kinds]
     write_family(a.out, a.family, RunData(Identity(**asdict(RunKey.parse(a.name))), *files))
 
 

@@ -192,6 +192,7 @@ KINDS = {
     "evaluations": ("parquet",),
     "generations": ("parquet",),
     "stability": ("parquet",),
+    "critiques": ("parquet",),
 }
 """What every chunk of every run leaves, by kind, with the suffixes of its files."""
 

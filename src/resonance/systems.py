@@ -94,6 +94,20 @@ SYSTEMS = (
         "cross-entropy over cosines; the published loss of SimCTG by hand",
     ),
     System(
+        "Critic head and controller",
+        ("learning.heads.critic",),
+        ("learning/test_critic.py",),
+        "learning/critic.md",
+        "v = h w + b; edit distances by rapidfuzz, chrF by sacrebleu, calibration by scikit-learn",
+    ),
+    System(
+        "Introspection head",
+        ("learning.heads.introspection",),
+        ("learning/test_introspection.py",),
+        "learning/introspection.md",
+        "gradients by autograd against their closed form",
+    ),
+    System(
         "Self-distillation in the loop",
         ("learning.objectives.ema", "learning.objectives.ps_kd", "learning.objectives.born_again"),
         ("learning/test_self_distillation.py",),
@@ -108,11 +122,18 @@ SYSTEMS = (
         "torch's divergence; no gradient reaches a peer",
     ),
     System(
-        "Masked-diffusion language model",
-        ("networks.mdlm",),
-        ("networks/test_mdlm.py", "networks/test_masked_diffusion.py"),
-        "networks/mdlm.md",
-        "planted denoisers whose bound is known, enumerated; transformers' Llama with an all-visible mask",
+        "SDTT on the masked-diffusion model",
+        ("networks.mdlm", "learning.objectives.sdtt"),
+        ("networks/test_mdlm.py", "networks/test_masked_diffusion.py", "learning/test_sdtt.py"),
+        "learning/sdtt.md",
+        "planted denoisers whose bound is known; a stub teacher with fixed draws, token by token",
+    ),
+    System(
+        "BitDistiller",
+        ("learning.scopes.quantised", "learning.objectives.cakld"),
+        ("learning/test_bitdistiller.py",),
+        "learning/bitdistiller.md",
+        "levels, scales and rounding written out by hand; divergences of torch at both ends of gamma",
     ),
     System(
         "OBD-SD on segments",
@@ -162,7 +183,7 @@ SYSTEMS = (
         "transformers' own passes on small models that the tests build and save",
     ),
 )
-"""In the order of the brief, as far as they are built; the last is the path for networks of others."""
+"""In the order of the brief; the last is the path for networks of others."""
 
 AXES: dict[str, Any] = {
     "networks": Network,

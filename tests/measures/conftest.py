@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class Synthetic:
     later: Callable[[np.ndarray, int, np.random.Generator], np.ndarray] = later_unchanged
     state_change: bool = False
     orbit: dict[str, int] = field(default_factory=dict)
+    heads: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
     prefixes: tuple[int, ...] = (0, 8, 32)
     kept: int = 16
     edits: int = 10
@@ -53,6 +56,8 @@ class Synthetic:
             evaluations=[self._write("evaluations", stop, self.evaluations(stop)) for stop in marked],
             snapshots=[self._write("snapshots", stop, self.states(stop)) for stop in marked],
             stability=[self._write("stability", stop, self.stability(stop)) for stop in marked],
+            critiques=[self._write("critiques", stop, self.critiques(stop)) for stop in marked],
+            generations=[self._write("generations", stop, self.generations(stop)) for stop in marked],
         )
 
     def tokens(self, text: str) -> np.ndarray:
@@ -95,6 +100,51 @@ class Synthetic:
         kinds = {"cycle": pa.int64(), "quantity": pa.string(), "value": pa.float64(), "low": pa.float64()}
         table = pa.Table.from_pylist(rows, pa.schema(kinds | {"high": pa.float64()}))
         return table.append_column("tokens", pa.array(np.full(len(rows), 200.0)))
+
+    def critiques(self, stop: int) -> pa.Table:
+        """Every third token of the own output is wrong, of the controlled one every fourth; heads mistake one in 7."""
+        rows: list[dict[str, Any]] = []
+        outputs = [("own", 3), ("controlled", 4), ("corrupted:replaced-15", 2)]
+        for cycle, head, (source, apart), direction in product(self.inside(stop), self.heads, outputs, DIRECTIONS):
+            for position in range(self.length):
+                error = position % apart == 0
+                rows.append(
+                    {
+                        "cycle": cycle,
+                        "head": head,
+                        "source": source,
+                        "direction": direction,
+                        "window": 0,
+                        "estimate": 0.75 if error == (position % 7 > 0) else 0.25,
+                        "distance": position // 2 / self.length,
+                        "error": error,
+                        "suffix": position / self.length,
+                        "confidence": position / self.length,
+                        "entropy": 1.0,
+                        "surprisal": 2.0 if error else 1.0,
+                        "deviation": 1 / apart,
+                    }
+                )
+        kinds = {"cycle": pa.int64(), "head": WORD, "source": WORD, "direction": WORD, "window": pa.int16()}
+        kinds |= dict.fromkeys(("estimate", "distance"), pa.float32()) | {"error": pa.bool_()}
+        kinds |= dict.fromkeys(("suffix", "confidence", "entropy", "surprisal", "deviation"), pa.float32())
+        return pa.table(
+            {name: pa.array([row[name] for row in rows], _plain(kind)) for name, kind in kinds.items()}
+        ).cast(pa.schema(kinds))
+
+    def generations(self, stop: int) -> pa.Table:
+        """The learner's own text is half right; in s steps 1 - 1/(s c) of the greedy one, and of two others less."""
+        rows: list[dict[str, Any]] = []
+        for cycle, direction in product(self.inside(stop), DIRECTIONS):
+            said = {"cycle": cycle, "direction": direction, "window": 0, "prefix": 0, "output": "a", "reference": "b"}
+            rows.append(said | {"match": 0.5})
+            for steps in self.steps:
+                best = 1 - 1 / (steps * cycle) if cycle else 1.0
+                drawn = [(None, best), (0, best), (1, best / 2)]
+                rows += [said | {"match": match, "steps": steps, "draw": draw} for draw, match in drawn]
+        kinds = {"cycle": pa.int64(), "direction": pa.string(), "window": pa.int16(), "prefix": pa.int32()}
+        kinds |= {"output": pa.string(), "reference": pa.string(), "match": pa.float64()}
+        return pa.Table.from_pylist(rows, pa.schema(kinds | {"steps": pa.int32(), "draw": pa.int16()}))
 
     def evaluations(self, stop: int) -> pa.Table:
         rows: list[dict[str, Any]] = []

@@ -29,7 +29,8 @@ def test_every_family_writes_the_schema(name: str, synthetic: Callable, tmp_path
 
     orbit = {"entered": 3, "period": 2}
     links = [[i, i] for i in range(30)]
-    run = synthetic(later=later, state_change=True, orbit=orbit, segment=2, links=links).write()
+    states = {"later": later, "state_change": True, "orbit": orbit, "segment": 2, "links": links}
+    run = synthetic(**states, heads=("critic",), steps=(1, 4)).write()
     write_family(tmp_path / "one", name, run)
     concatenate([tmp_path / "one"], tmp_path / "all")
     table = read_table(tmp_path / "all")

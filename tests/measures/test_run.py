@@ -23,8 +23,8 @@ def test_chunks_are_joined(synthetic: Callable) -> None:
 
 def test_order_of_the_paths_does_not_matter(synthetic: Callable) -> None:
     run = synthetic().write()
-    kinds = (run.log_files, run.evaluation_files, run.snapshot_files, run.stability_files)
-    turned = read_run(*(files[::-1] for files in kinds))
+    kinds = (run.log_files, run.evaluation_files, run.snapshot_files, run.stability_files, run.critique_files)
+    turned = read_run(*(files[::-1] for files in (*kinds, run.generation_files)))
     assert turned == run
 
 
@@ -40,6 +40,8 @@ def test_kinds_that_were_not_given_are_empty(synthetic: Callable) -> None:
     assert run.asked("clean").empty
     assert run.snapshots.cycles == ()
     assert run.stability.empty
+    assert run.critiques.empty
+    assert run.generations.empty
     assert read_run(evaluations=synthetic().write().evaluation_files).log_metadata == {}
 
 

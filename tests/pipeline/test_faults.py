@@ -161,7 +161,7 @@ def test_a_gpu_or_a_network_that_is_not_there(copy: Repository, tmp_path: Path) 
 @pytest.mark.parametrize("command", [["snakemake"], ["dvc", "repro"]])
 def test_a_typo_stops_everything_at_once(study: Repository, tmp_path: Path, command: list[str]) -> None:
     copy = study.copy(tmp_path / "copy")
-    copy.edit("params.yaml", "evaluation: {generate: 8}", "evaluation: {genrate: 8}")
+    copy.edit("params.yaml", "evaluation: {generate: 8", "evaluation: {genrate: 8")
     said = copy.run(*command)
     assert said.code != 0
     assert "params.yaml: evaluation.genrate is not a known key; did you mean 'generate'?" in said.text

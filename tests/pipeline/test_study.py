@@ -14,7 +14,7 @@ from pipeline.repository import Made, Repository
 
 RUNS = [f"{learner}/spacing/shuffled/0" for learner in ("gpt", "reader")]
 CHUNKS = ["000000000002", "000000000004"]
-FAMILIES = ["loss", "memorisation", "probes", "similarity", "geometry", "reader"]
+FAMILIES = ["loss", "memorisation", "probes", "similarity", "geometry", "reader", "decoding"]
 
 TABLES = {
     "data/derived/corpus.parquet": {"package", "module", "name", "text"},
@@ -28,7 +28,7 @@ TABLES = {
             "logs": {"cycle", "direction", "loss", "loss_min", "loss_max", "loss_last", "cosine.0", "norm.0"},
             "snapshots": {"cycle", "layer", "direction", "side", "text", "position", "token", "vector"},
             "evaluations": {"cycle", "condition", "direction", "position", "token", "nll", "correct"},
-            "generations": {"cycle", "direction", "prefix", "output", "reference"},
+            "generations": {"cycle", "direction", "prefix", "output", "reference", "match", "steps", "draw"},
             "stability": {"cycle", "quantity", "value", "low", "high", "tokens", "method"},
         }.items()
     },
@@ -47,6 +47,8 @@ def test_every_table_opens_in_one_line_and_says_what_made_it(study: Repository, 
     assert set(table.columns) >= TABLES[name]
     if "gpt/spacing/shuffled/0/reader" in name or "stability/gpt" in name:
         assert table.empty, "only readers carry a state"
+    elif "decoding" in name:
+        assert table.empty, "nobody fills masks"
     else:
         assert len(table)
     assert "kind" in json.loads(pq.read_schema(study.folder / name).metadata[b"resonance"])
@@ -66,7 +68,7 @@ def test_all_that_a_run_leaves_bears_its_fingerprint(study: Repository, run: str
         assert set(seal) >= {"tensors", "versions", "device"}
     said = [
         json.loads(pq.read_schema(study.folder / f"results/{kind}/{run}/{chunk}.parquet").metadata[b"resonance"])
-        for kind in ("logs", "snapshots", "evaluations", "generations", "stability")
+        for kind in ("logs", "snapshots", "evaluations", "generations", "stability", "critiques")
         for chunk in CHUNKS
     ]
     assert {one["run"] for one in [*seals, *said]} == {seals[0]["run"]}

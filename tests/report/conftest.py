@@ -39,7 +39,8 @@ def generations(cycle: int = 64) -> pd.DataFrame:
         for way in DIRECTIONS
     ]
     run = ["learner", "pair", "schedule", "seed"]
-    return pd.DataFrame(rows, columns=[*run, "cycle", "direction", "window", "prefix", "output", "reference"])
+    columns = [*run, "cycle", "direction", "window", "prefix", "output", "reference"]
+    return pd.DataFrame(rows, columns=columns).assign(steps=None)
 
 
 @pytest.fixture(scope="session")

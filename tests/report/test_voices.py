@@ -4,11 +4,11 @@ import pandas as pd
 
 from resonance.report.voices import speakers
 
-COLUMNS = ["learner", "seed", "cycle", "direction", "window", "prefix", "output", "reference"]
+COLUMNS = ["learner", "seed", "cycle", "direction", "window", "prefix", "output", "reference", "steps"]
 
 
 def said(*rows: tuple[object, ...]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=COLUMNS)
+    return pd.DataFrame([(*row, None)[: len(COLUMNS)] for row in rows], columns=COLUMNS)
 
 
 def test_the_last_mark_of_the_first_seed_is_shown() -> None:
@@ -22,6 +22,15 @@ def test_the_last_mark_of_the_first_seed_is_shown() -> None:
     (speaker,) = speakers(table, ["gpt", "silent"])
     assert (speaker.learner, speaker.cycle, speaker.seed, speaker.share) == ("gpt", 8, 0, 1.0)
     assert [voice.agreement.output[0].text for voice in speaker.voices] == ["right"]
+
+
+def test_what_was_written_in_a_given_number_of_steps_is_not_shown() -> None:
+    table = said(
+        ("mdlm", 0, 8, "1>2", 0, 0, "own way", "right"),
+        ("mdlm", 0, 8, "1>2", 0, 0, "right", "right", 16),
+    )
+    (speaker,) = speakers(table, ["mdlm"])
+    assert speaker.share == 0
 
 
 def test_directions_stand_in_their_order_and_the_share_is_their_mean() -> None:

@@ -98,6 +98,20 @@ def test_differences_that_are_all_rounding_do_not_speak_against_jvp() -> None:
     assert method_for(lambda s: far + 1e-9 * s, far, random(N)) == "jvp"
 
 
+def test_a_curved_map_is_looked_at_more_closely() -> None:
+    """A step h is almost a whole turn of the sine, and gives nothing of the derivative; a sixteenth gives 98 %."""
+    s, q = torch.full((N,), 0.1), torch.eye(N)[0]
+    h = torch.finfo(torch.float32).eps ** (1 / 3)
+
+    def waves(s: Tensor) -> Tensor:
+        return torch.sin(1200 * s) / 1200
+
+    for step, share in ((h, -0.05), (h / 16, 0.98)):
+        found = (waves(s + step * q) - waves(s - step * q))[0] / (2 * step)
+        assert float(found / torch.cos(1200 * s[0])) == pytest.approx(share, abs=0.02)
+    assert method_for(waves, s, q) == "jvp"
+
+
 def test_what_is_below_the_floor_is_rounding() -> None:
     s = torch.ones(4)
     eps = torch.finfo(torch.float32).eps

@@ -1,6 +1,7 @@
 """Measures: tidy tables, one family per file, from what was recorded of each run; and a few numbers for `dvc metrics`.
 
-REQUIRED INPUTS: results/logs, results/evaluations, results/snapshots, results/stability.
+REQUIRED INPUTS: results/logs, results/evaluations, results/snapshots, results/stability, results/critiques,
+results/generations.
 OUTPUTS: results/measures/<run>/<family>.parquet, results/tables/<family>.parquet, results/metrics/<learner>.json.
 """
 
@@ -11,6 +12,8 @@ rule measure_run:
         evaluations=recorded("evaluations"),
         snapshots=recorded("snapshots"),
         stability=recorded("stability"),
+        critiques=recorded("critiques"),
+        generations=recorded("generations"),
     output:
         "results/measures/{learner}/{pair}/{schedule}/{seed}/{family}.parquet",
     log:
@@ -26,9 +29,12 @@ rule measure_run:
         evaluations=lambda wildcards, input: optional("evaluations", input.evaluations),
         snapshots=lambda wildcards, input: optional("snapshots", input.snapshots),
         stability=lambda wildcards, input: optional("stability", input.stability),
+        critiques=lambda wildcards, input: optional("critiques", input.critiques),
+        generations=lambda wildcards, input: optional("generations", input.generations),
     shell:
         "python -m resonance measure-run --name {params.name} --family {wildcards.family} {params.logs}"
-        " {params.evaluations} {params.snapshots} {params.stability} --out {output} --log {log}"
+        " {params.evaluations} {params.snapshots} {params.stability} {params.critiques} {params.generations}"
+        " --out {output} --log {log}"
 
 
 rule collect_table:

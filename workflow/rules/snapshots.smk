@@ -1,7 +1,7 @@
-"""Snapshots and evaluations: what a learner holds inside, what it predicts, and how stable its state is, at every mark.
+"""Snapshots and evaluations: what a learner holds inside, predicts, and thinks of its output, at every mark.
 
 REQUIRED INPUTS: results/marks/, data/derived/tokens/, data/derived/bases/.
-OUTPUTS: results/snapshots, results/evaluations, results/generations and results/stability, each
+OUTPUTS: results/snapshots, results/evaluations, results/generations, results/stability and results/critiques, each
 /<learner>/<pair>/<schedule>/<seed>/<stop>.
 """
 
@@ -42,6 +42,7 @@ rule evaluate_marks:
         table="results/evaluations/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
         spoken="results/generations/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
         stability="results/stability/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
+        critiques="results/critiques/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
     log:
         "logs/evaluate_marks/{learner}/{pair}/{schedule}/{seed}/{stop}.log",
     conda:
@@ -61,4 +62,4 @@ rule evaluate_marks:
     shell:
         "python -m resonance evaluate-marks --name {params.name} --run {params.run:q} --tokens {input.tokens} {params.base}"
         " --marks {input.marks} --evaluation {params.evaluation:q} --out {output.table} --spoken {output.spoken}"
-        " --stability {output.stability} --log {log}"
+        " --stability {output.stability} --critiques {output.critiques} --log {log}"

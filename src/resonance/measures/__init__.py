@@ -21,6 +21,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "similarity": ("snapshots",),
     "geometry": ("snapshots",),
     "reader": ("logs", "stability"),
+    "critics": ("critiques",),
+    "decoding": ("generations",),
 }
 """All families, in the order in which the report shows them, and the kinds of files that each reads."""
 

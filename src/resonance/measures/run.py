@@ -41,6 +41,8 @@ class RunData:
     evaluation_files: tuple[Path, ...] = ()
     snapshot_files: tuple[Path, ...] = ()
     stability_files: tuple[Path, ...] = ()
+    critique_files: tuple[Path, ...] = ()
+    generation_files: tuple[Path, ...] = ()
 
     @cached_property
     def log(self) -> pd.DataFrame:
@@ -81,12 +83,24 @@ class RunData:
         """One row per mark and quantity: exponents and spectral radius of the cycle map of a carried state."""
         return _joined(self.stability_files)
 
+    @cached_property
+    def critiques(self) -> pd.DataFrame:
+        """One row per mark, head, output and token said: what the head thinks of it, and what is true."""
+        return _joined(self.critique_files)
+
+    @cached_property
+    def generations(self) -> pd.DataFrame:
+        """One row per mark, direction, window and text that the learner wrote when left alone."""
+        return _joined(self.generation_files)
+
 
 def read_run(
     logs: Sequence[str | Path] = (),
     evaluations: Sequence[str | Path] = (),
     snapshots: Sequence[str | Path] = (),
     stability: Sequence[str | Path] = (),
+    critiques: Sequence[str | Path] = (),
+    generations: Sequence[str | Path] = (),
     identity: Identity | None = None,
 ) -> RunData:
     """The run that these files belong to.
@@ -97,7 +111,8 @@ def read_run(
     Raises:
         UserError: the files are of different runs, or there is none, or nobody says what the run is called.
     """
-    kinds = [tuple(sorted(map(Path, paths))) for paths in (logs, evaluations, snapshots, stability)]
+    given = (logs, evaluations, snapshots, stability, critiques, generations)
+    kinds = [tuple(sorted(map(Path, paths))) for paths in given]
     about = {path: read_made_by(path) for paths in kinds for path in paths}
     if not about:
         raise UserError("no file of a run was named: give its logs, evaluations or snapshots.")

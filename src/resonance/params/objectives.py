@@ -119,6 +119,27 @@ class Infonce(Member):
     )
 
 
+class Sdtt(Member):
+    """Self-distillation through time: two steps of the teacher's sampler in one; for network: mdlm."""
+
+    tag: Literal["sdtt"] = "sdtt"
+    weight: float = Field(1.0, ge=0, description="factor of this term in the sum")
+    steps: int = Field(64, ge=2, description="steps of the teacher's sampler in the first round")
+    least: int = Field(4, ge=2, description="steps below which the number is not halved any more")
+    every: int = Field(64, ge=1, description="cycles of a round; after it the learner becomes the teacher")
+    start: int = Field(0, ge=0, description="cycles of masked diffusion before the first round")
+    divergence: Literal["kl-bwd", "kl-fwd"] = Field("kl-bwd", description="KL(student, teacher), or the other way")
+
+
+class Cakld(Member):
+    """BitDistiller: confidence-aware divergence of a quantised learner from its own full precision."""
+
+    tag: Literal["cakld"] = "cakld"
+    weight: float = Field(1.0, ge=0, description="factor of this term in the sum")
+    lead: int = Field(0, ge=0, description="cycles in which only the teacher learns, in full precision")
+    lr: float = Field(1e-3, gt=0, description="learning rate of the teacher in those cycles")
+
+
 class ObdSd(Member):
     """Online batch diffusion self-distillation on segment representations."""
 
@@ -146,6 +167,8 @@ Objectives = Annotated[
         Simctg,
         Simcse,
         Infonce,
+        Sdtt,
+        Cakld,
         ObdSd,
     ),
 ]

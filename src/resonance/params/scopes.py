@@ -76,4 +76,13 @@ class Consreft(Loreft):
     tag: Literal["consreft"] = "consreft"  # type: ignore[assignment]
 
 
-Scope = Annotated[Member, OneOf(All, Nothing, Layers, Loreft, Noreft, Direft, Consreft)]
+class Quantised(Member):
+    """Every weight, seen through fake quantisation to two or three bits (BitDistiller)."""
+
+    tag: Literal["quantised"] = "quantised"
+    format: Literal["int2", "int3", "nf3"] = Field("int2", description="levels of a weight: even ones, or NormalFloat")
+    group: int = Field(128, ge=2, description="neighbouring weights of a row that share a scale")
+    clip: bool = Field(True, description="search the asymmetric clipping that keeps the outputs, once, before training")
+
+
+Scope = Annotated[Member, OneOf(All, Nothing, Layers, Loreft, Noreft, Direft, Consreft, Quantised)]

@@ -45,9 +45,10 @@ def speakers(generations: pd.DataFrame, learners: Sequence[str]) -> list[Speaker
 
     Args:
         generations: of one pair and schedule, with the columns learner, seed, cycle, direction, window, prefix, output,
-            reference.
+            reference, steps; what was written in a given number of steps is not the learner's own way, and not shown.
     """
     found = []
+    generations = generations[generations["steps"].isna()]
     for name in learners:
         rows = generations[generations["learner"] == name]
         for column, pick in (("seed", "min"), ("cycle", "max"), ("window", "min"), ("prefix", "min")):

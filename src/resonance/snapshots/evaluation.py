@@ -13,6 +13,9 @@ from torch import Tensor
 from resonance import params
 from resonance.learning.learner import Learner
 from resonance.snapshots.conditions import Question, questions
+from resonance.snapshots.critiques import SCHEMA as CRITIQUES
+from resonance.snapshots.critiques import critiques
+from resonance.snapshots.decoding import decodings, match
 from resonance.snapshots.learners import learners
 from resonance.snapshots.stability import SCHEMA as STABILITY
 from resonance.snapshots.stability import stability
@@ -24,13 +27,14 @@ DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
 
 def evaluate_marks(
-    run: Run, marks_file: Path, settings: params.Evaluation, table: Path, spoken: Path, stable: Path
+    run: Run, marks_file: Path, settings: params.Evaluation, table: Path, spoken: Path, stable: Path, judged: Path
 ) -> None:
-    """Write the evaluations, the generations and the stability of every mark of a chunk."""
+    """Write the evaluations, the generations, the stability and the critiques of every mark of a chunk."""
     tokens, tokenizer = run.tokens, run.tokenizer
     rows: list[pa.Table] = []
     said: list[dict[str, Any]] = []
     grown: list[dict[str, Any]] = []
+    thought: list[pa.Table] = [CRITIQUES.empty_table()]
     asked: list[Question] | None = None
     prefixes: list[int] = []
     for cycle, learner in learners(run, marks_file):
@@ -41,9 +45,13 @@ def evaluate_marks(
             for question in asked
             if question.batch.condition == "clean" and settings.generate
         ]
+        if settings.generate:
+            said += [row for question in asked for row in decodings(learner, question, cycle, tokenizer)]
         # Only what is said token by token goes on as it is asked, after the true tokens before it.
         prefixes = list(settings.prefixes) if learner.network.causal else [0]
         grown += stability(run, learner, cycle, settings)
+        examples = run.batches(learner.device).values()
+        thought += critiques(learner, examples, cycle, tokens.markers["[BLANK]"][0], tokenizer)
     made_by = {
         **run.made_by,
         "kept": settings.kept,
@@ -53,6 +61,7 @@ def evaluate_marks(
     write_table(table, pa.concat_tables(rows).unify_dictionaries(), made_by | {"kind": "evaluations"})
     write_table(spoken, pa.Table.from_pylist(said, SPOKEN), made_by | {"kind": "generations"})
     write_table(stable, pa.Table.from_pylist(grown, STABILITY), {**run.made_by, "kind": "stability"})
+    write_table(judged, pa.concat_tables(thought).unify_dictionaries(), {**run.made_by, "kind": "critiques"})
 
 
 SPOKEN = pa.schema(
@@ -63,8 +72,13 @@ SPOKEN = pa.schema(
         "prefix": pa.int32(),
         "output": pa.string(),
         "reference": pa.string(),
+        "match": pa.float64(),
+        "steps": pa.int32(),
+        "draw": pa.int16(),
     }
 )
+"""match: share of tokens of `output` that stand where `reference` has them. steps: in how many the whole target was
+filled; null where the network wrote the beginning of it in its own way. draw: number of a random text; null: greedy."""
 
 
 @torch.no_grad()
@@ -116,6 +130,7 @@ def speak(learner: Learner, question: Question, cycle: int, length: int, tokeniz
         "prefix": 0,
         "output": tokenizer.decode(numpy(output_BT[0])),
         "reference": tokenizer.decode(numpy(batch.target_BT[0, :length])),
+        "match": match(output_BT[0], batch.target_BT[0, :length]),
     }
 
 

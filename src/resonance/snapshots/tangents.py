@@ -25,8 +25,8 @@ DOUBT = 0.5
 
 def push(F: Map, s: Tensor, Q: Tensor, method: Method = "jvp") -> tuple[Tensor, Tensor]:
     """(F(s) [m], J Q [m, k]), where J is the Jacobian of F at s."""
-    moved = _by_jvp if method == "jvp" else _by_differences
-    image, JQ = moved(F, s, Q.to(s))
+    Q = Q.to(s)
+    image, JQ = _by_jvp(F, s, Q) if method == "jvp" else (F(s), _by_differences(F, s, Q, _step(s)))
     return image, JQ.to("cpu", torch.float64)
 
 
@@ -45,18 +45,23 @@ def floor(s: Tensor, image: Tensor, sizes: Tensor, method: Method = "jvp") -> fl
 def method_for(F: Map, s: Tensor, q: Tensor) -> Method:
     """jvp where it works and agrees with differences along q [n], as far as these can tell.
 
-    Code that is not made for forward mode either says so, or loses the derivative without a word (`detach`, or a tensor
-    that was there before and is written into). Only the comparison finds the second.
+    Code that is not made for forward mode either says so, or loses the derivative without a word (`detach`, or numbers
+    that leave torch). Only the comparison finds the second. Where F is too curved for h, a sixteenth of it decides.
     """
-    column = (q / q.norm())[:, None]
+    q = (q / q.norm()).to(s)
     try:
-        image, exact = push(F, s, column)
+        image, exact = push(F, s, q[:, None])
     except RuntimeError:
         return "differences"
-    _, rough = push(F, s, column, "differences")
-    apart = float((exact - rough).norm())
     noise = 10 * floor(s, image, exact, "differences")
-    return "differences" if apart > DOUBT * float(max(exact.norm(), rough.norm())) + noise else "jvp"
+    for shrunk in (1, 16):
+        rough = _by_differences(F, s, q[:, None], _step(s) / shrunk).to(exact)
+        larger = float(max(exact.norm(), rough.norm()))
+        if larger <= noise * shrunk:  # the differences tell nothing
+            return "jvp" if shrunk == 1 else "differences"
+        if float((exact - rough).norm()) <= DOUBT * larger:
+            return "jvp"
+    return "differences"
 
 
 def _by_jvp(F: Map, s: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,11 +80,9 @@ def _by_jvp(F: Map, s: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
     return pushed[0][0], torch.stack([moved for _, moved in pushed], 1)
 
 
-def _by_differences(F: Map, s: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
+def _by_differences(F: Map, s: Tensor, Q: Tensor, h: float) -> Tensor:
     """Central differences, column by column."""
-    h = _step(s)
-    moved = [(F(s + h * q).double() - F(s - h * q).double()) / (2 * h) for q in Q.unbind(1)]
-    return F(s), torch.stack(moved, 1)
+    return torch.stack([(F(s + h * q).double() - F(s - h * q).double()) / (2 * h) for q in Q.unbind(1)], 1)
 
 
 def _step(s: Tensor) -> float:
