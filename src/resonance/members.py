@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -21,9 +22,16 @@ def implementation(package: str, settings: Member) -> Any:
 def modules(learner: Learner) -> list[str]:
     """The members that a learner names, as modules."""
     axes = {
-        "resonance.networks": [learner.network],
+        "resonance.networks": [learner.network, *others(learner.objective)],
         "resonance.learning.scopes": [learner.train],
         "resonance.learning.objectives": learner.objective,
         "resonance.learning.heads": learner.heads,
     }
-    return [module_name(package, member) for package, chosen in axes.items() for member in chosen]
+    found = [module_name(package, member) for package, chosen in axes.items() for member in chosen]
+    return list(dict.fromkeys(found))
+
+
+def others(objectives: Iterable[Member]) -> list[Member]:
+    """The networks that objectives bring along: peers of other kinds."""
+    values = [value for term in objectives for value in vars(term).values() if isinstance(value, tuple)]
+    return [member for value in values for member in value if isinstance(member, Member)]

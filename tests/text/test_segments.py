@@ -76,3 +76,29 @@ def test_anchors_are_whole_words_where_there_are_any() -> None:
     assert anchor_spans("1200 and 12, then 12", "12") == [Span(9, 11), Span(18, 20)]
     assert anchor_spans("今天是红色的。", "红色") == [Span(3, 5)]
     assert anchor_spans("C++ (C++)", "C++") == [Span(0, 3), Span(5, 8)]
+
+
+REWORDED = {"paraphrase-article": "Uno. Due."}
+
+
+def reworded(folder, clauses: str, probes: dict[str, str]) -> object:
+    path = folder / "segments.yaml"
+    path.write_text(f"article: [One., Two.]\nmeta: [Three.]\nparaphrase-article: {clauses}\n")
+    return read_segments(path, {"1": "One. Two.", "2": "Three."}, probes).spans
+
+
+def test_the_clauses_of_a_paraphrase_stand_beside_those_of_its_text(tmp_path):
+    assert reworded(tmp_path, "[Uno., Due.]", REWORDED)["paraphrase-article"] == [(0, 4), (5, 9)]
+
+
+@pytest.mark.parametrize(
+    ("clauses", "probes", "said"),
+    [
+        ("[Uno., Due.]", {}, "no probes/paraphrase-article.txt"),
+        ("[Uno. Due.]", REWORDED, "has 1 clauses and article 2"),
+        ("[Uno., Tre.]", REWORDED, "does not match probes/paraphrase-article.txt"),
+    ],
+)
+def test_faults_of_a_paraphrase_are_said(tmp_path, clauses, probes, said):
+    with pytest.raises(UserError, match=said):
+        reworded(tmp_path, clauses, probes)

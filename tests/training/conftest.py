@@ -35,14 +35,20 @@ def train(tmp_path: Path, tokens_file: Path) -> Callable[..., Trained]:
     """Train a learner in chunks that end at `edges`."""
 
     def run(
-        learner: Learner, edges: Sequence[int], folder: str = "run", seed: int = 0, order: object = "shuffled", **more
+        learner: Learner,
+        edges: Sequence[int],
+        folder: str = "run",
+        seed: int = 0,
+        order: object = "shuffled",
+        tokens: Path | None = None,
+        **more,
     ) -> Trained:
         settings = Run.model_validate({"learner": learner.model_dump(), "order": order, "seed": seed, **more})
-        job = Job(settings, tokens_file, None)
+        job = Job(settings, tokens or tokens_file, None)
         previous, files = None, []
         for start, stop in pairwise([0, *edges]):
             schedule = tmp_path / folder / f"schedule-{stop}.parquet"
-            write_schedule(schedule, settings.order, seed, 1, start, stop)
+            write_schedule(schedule, settings.order, settings.schedule_seed, 1, start, stop)
             made = Files.within(tmp_path / folder / str(stop))
             train_chunk(job, schedule, previous, made, tmp_path / folder / f"scratch-{stop}", start, stop)
             previous = made.state

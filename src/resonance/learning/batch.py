@@ -47,6 +47,11 @@ class Batch:
         nll_N = self.nll(output.logits_BTV)
         return (nll_N if output.weight_BN is None else nll_N * output.weight_BN[0]).mean()
 
+    @torch.no_grad()
+    def accuracy(self, output: Output) -> Tensor:
+        """Share of target tokens that are the most likely one, teacher-forced."""
+        return (self.predictions(output.logits_BTV).argmax(-1) == self.target_BT).float().mean()
+
     def said(self, own_BN: Tensor) -> Batch:
         """The same prompt, with what a learner said [1, N] as the target."""
         return replace(self, tokens_BT=torch.cat([self.tokens_BT[:, : self.prompt], own_BN], dim=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ class Head(Part):
         """All its parameters."""
         return dict(self.named_parameters())
 
-    every: ClassVar[int] = 0
+    every: int = 0
     """Cycles between two calls of `event`; 0: never. A member may set it from its settings."""
 
     def loss(self, learner: Learner, batch: Batch, output: Output, moment: Moment) -> Tensor:

@@ -82,7 +82,7 @@ class Learner:
         }
         self.carried: State | None = None
         """What the memory keeps."""
-        self._below: dict[tuple[str, int, str], Below] = {}
+        self._below: dict[tuple[str, int, str], tuple[Tensor, Below]] = {}
 
     def parts(self) -> dict[str, Scope | Objective | Head]:
         """All parts that are saved, by the prefix of their tensors."""
@@ -177,9 +177,10 @@ class Learner:
         if self.scope.lowest is None or self.memory.keeps or not self.network.causal:
             return None
         key = (batch.direction, batch.window, batch.condition)
-        if key not in self._below:
-            self._below[key] = self.network.below(batch.tokens_BT, self.scope.lowest)
-        return self._below[key]
+        known = self._below.get(key)
+        if known is None or not torch.equal(known[0], batch.tokens_BT):
+            known = self._below[key] = batch.tokens_BT, self.network.below(batch.tokens_BT, self.scope.lowest)
+        return known[1]
 
     @torch.no_grad()
     def carry_on(self, batch: Batch, output: Output) -> dict[str, Tensor]:

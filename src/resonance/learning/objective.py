@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -38,10 +38,10 @@ class Materials:
 class Objective(Part):
     """Base class of all terms. A member is one file under `objectives/` with one subclass, named like its settings."""
 
-    every: ClassVar[int] = 0
+    every: int = 0
     """Cycles between two calls of `event`; 0: never. A member may set it from its settings."""
 
-    autonomous: ClassVar[bool] = False
+    autonomous: bool = False
     """True where a term depends on what is read and carried alone: not on draws, the cycle, or anything that the member
     keeps and changes. Only then can a run be known to repeat itself."""
 

@@ -12,4 +12,5 @@ from resonance.params.objectives import *
 from resonance.params.optimizers import *
 from resonance.params.orders import *
 from resonance.params.scopes import *
+from resonance.params.shown import *
 from resonance.params.study import *

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from resonance.errors import UserError
-from resonance.params.block import Block, Member, nearest
+from resonance.params.block import Block, nearest
 from resonance.params.study import Params
 
 
@@ -70,5 +71,11 @@ def _sentence(fault: Any, source: str) -> str:
 
 def _all_keys() -> list[str]:
     """Every key of every block."""
-    blocks = [*Block.__subclasses__(), *Member.__subclasses__()]
-    return sorted({key for block in blocks for key in block.model_fields} - {"tag"})
+    return sorted({key for block in _below(Block) for key in block.model_fields} - {"tag"})
+
+
+def _below(block: type[Block]) -> Iterator[type[Block]]:
+    """All classes that are made from one."""
+    for each in block.__subclasses__():
+        yield each
+        yield from _below(each)

@@ -27,6 +27,9 @@ class Introspection(Member):
     candidates: int = Field(10, ge=2, description="K, the most probable tokens that are told apart")
     projected: int = Field(64, ge=1, description="dimensions to which each gradient row is projected")
     noise: float = Field(0.15, gt=0, lt=1, description="share of input tokens replaced, so that there are errors")
+    inputs: int = Field(2, ge=1, description="inputs with noise per direction and round, each with faults of its own")
+    every: int = Field(8, ge=1, description="cycles between two rounds of own outputs to learn from")
+    rerank: bool = Field(True, description="at marks, also say what follows from always choosing the best candidate")
 
 
 Heads = Annotated[tuple[Member, ...], ManyOf(Critic, Introspection)]

@@ -138,6 +138,7 @@ class Cakld(Member):
     weight: float = Field(1.0, ge=0, description="factor of this term in the sum")
     lead: int = Field(0, ge=0, description="cycles in which only the teacher learns, in full precision")
     lr: float = Field(1e-3, gt=0, description="learning rate of the teacher in those cycles")
+    clip: bool = Field(True, description="after them, cut off outer weights where the quantised outputs gain by it")
 
 
 class ObdSd(Member):

@@ -9,13 +9,23 @@ from pydantic import Field, model_validator
 from resonance.params.block import DIRECTIONS, Direction, Member, OneOf
 
 
-class Shuffled(Member):
+class Arranged(Member):
+    """What every order has."""
+
+    seed: int | None = Field(None, ge=0, lt=2**63, description="seed of its draws; empty: that of the run")
+
+    def seed_of(self, run: int) -> int:
+        """The seed of the draws in a run with this seed."""
+        return run if self.seed is None else self.seed
+
+
+class Shuffled(Arranged):
     """One of the 24 permutations per cycle, uniformly."""
 
     tag: Literal["shuffled"] = "shuffled"
 
 
-class Fixed(Member):
+class Fixed(Arranged):
     """The same order in every cycle: the one given, or one drawn by the seed."""
 
     tag: Literal["fixed"] = "fixed"
@@ -29,20 +39,20 @@ class Fixed(Member):
         return self
 
 
-class Rotating(Member):
+class Rotating(Arranged):
     """The four directions, shifted by one place per cycle."""
 
     tag: Literal["rotating"] = "rotating"
 
 
-class Blocked(Member):
+class Blocked(Arranged):
     """One direction alone for `length` cycles, then the next."""
 
     tag: Literal["blocked"] = "blocked"
     length: int = Field(ge=1, description="cycles per block")
 
 
-class Weighted(Member):
+class Weighted(Arranged):
     """Four independent draws per cycle, with replacement."""
 
     tag: Literal["weighted"] = "weighted"
@@ -56,23 +66,23 @@ class Weighted(Member):
         return self
 
 
-class SameOnly(Member):
+class SameOnly(Arranged):
     """Control: only 1>1 and 2>2, twice each per cycle, in shuffled order."""
 
     tag: Literal["same-only"] = "same-only"
 
 
-class CrossOnly(Member):
+class CrossOnly(Arranged):
     """Control: only 1>2 and 2>1, twice each per cycle, in shuffled order."""
 
     tag: Literal["cross-only"] = "cross-only"
 
 
-class OneDirection(Member):
+class OneDirection(Arranged):
     """Control: one direction four times per cycle."""
 
     tag: Literal["one-direction"] = "one-direction"
     direction: Direction = Field("1>2", description="the only one that is shown")
 
 
-Order = Annotated[Member, OneOf(Shuffled, Fixed, Rotating, Blocked, Weighted, SameOnly, CrossOnly, OneDirection)]
+Order = Annotated[Arranged, OneOf(Shuffled, Fixed, Rotating, Blocked, Weighted, SameOnly, CrossOnly, OneDirection)]

@@ -77,12 +77,11 @@ class Consreft(Loreft):
 
 
 class Quantised(Member):
-    """Every weight, seen through fake quantisation to two or three bits (BitDistiller)."""
+    """Every weight; linear maps compute with two or three bits of theirs, the output matrix excepted (BitDistiller)."""
 
     tag: Literal["quantised"] = "quantised"
     format: Literal["int2", "int3", "nf3"] = Field("int2", description="levels of a weight: even ones, or NormalFloat")
     group: int = Field(128, ge=2, description="neighbouring weights of a row that share a scale")
-    clip: bool = Field(True, description="search the asymmetric clipping that keeps the outputs, once, before training")
 
 
 Scope = Annotated[Member, OneOf(All, Nothing, Layers, Loreft, Noreft, Direft, Consreft, Quantised)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, TypeAdapter, field_validator, model_validator
 
@@ -12,8 +12,12 @@ from resonance.params.heads import Heads
 from resonance.params.networks import Network
 from resonance.params.objectives import Lm, Objectives
 from resonance.params.optimizers import Adamw, Optimizer
-from resonance.params.orders import Order
+from resonance.params.orders import Arranged, Order
 from resonance.params.scopes import All, Nothing, Scope
+from resonance.params.shown import AsWritten, Shown
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Learner(Block):
@@ -24,12 +28,15 @@ class Learner(Block):
     objective: Objectives = Field((Lm(),), description="what is minimised: a weighted sum of terms")
     heads: Heads = Field((), description="what reads the hidden states, without changing them")
     optimizer: Optimizer = Field(Adamw(), description="how each step is taken")
+    shown: Shown = Field(AsWritten(), description="what it is shown in the place of the two texts, as a control")
     marker: Marker = Field("relation", description="what the separator tells: same/other, which target, or nothing")
     init: Literal["base", "random"] = Field("base", description="start from the network's base, or from fresh weights")
     update: Literal["direction", "cycle"] = Field("direction", description="one optimizer step per slot, or per cycle")
     carry: bool = Field(
         False, description="carry a recurrent state over slots and cycles (always so with train: nothing)"
     )
+    schedules: tuple[Name, ...] = Field((), description="the schedules that it is run on; empty: all")
+    seeds: tuple[Seed, ...] = Field((), description="the seeds that it is run with; empty: all")
 
     @model_validator(mode="after")
     def parts_fit(self) -> Learner:
@@ -80,6 +87,10 @@ class Base(Block):
     per_seed: bool = Field(False, description="train a base per seed of the study")
 
 
+Experiment = Literal["tempered", "matching", "anchors", "passes", "stitching", "edits"]
+EXPERIMENTS: tuple[Experiment, ...] = get_args(Experiment)
+
+
 class Evaluation(Block):
     """What is asked of the learner at every mark."""
 
@@ -87,8 +98,19 @@ class Evaluation(Block):
     edits: int = Field(32, ge=1, description="input tokens replaced in the edited input")
     prefixes: tuple[Whole, ...] = Field((0, 8, 32), description="target tokens given before verbatim recall is asked")
     generate: int = Field(64, ge=0, description="tokens of free greedy output kept for the reader of the report")
+    experiments: tuple[Experiment, ...] = Field(
+        EXPERIMENTS, description="what is changed by hand at every mark, to see what follows"
+    )
+    transfer: bool = Field(True, description="at chunk edges: what a step on one direction does to the others")
+    sharpness: int = Field(12, ge=0, description="iterations for the sharpness of the loss at chunk edges; 0: none")
     exponents: int = Field(2, ge=0, description="Lyapunov exponents of a carried state, the largest first; 0: none")
     exponent_cycles: int = Field(4, ge=1, description="cycles over which their growth is averaged")
+
+
+class Measures(Block):
+    """What is computed from what was recorded."""
+
+    left_out: tuple[str, ...] = Field((), description="families of measures (docs/measures.md) that are left out")
 
 
 class Compute(Block):
@@ -102,17 +124,12 @@ class Compute(Block):
     )
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-
-
 class Params(Block):
     """The whole of params.yaml."""
 
     pairs: tuple[Name, ...] = Field(min_length=1, description="folders under data/pairs/")
     schedules: dict[Name, Order] = Field(min_length=1, description="orders of the cycles, by name")
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
-        min_length=1, description="each sets the schedule and every new weight of its runs"
-    )
+    seeds: tuple[Seed, ...] = Field(min_length=1, description="each sets the schedule and every new weight of its runs")
     cycles: int = Field(ge=1, lt=10**12, description="length of every run")
     chunks: Chunks = Field(description="where a run is cut into jobs")
     snapshots: Snapshots = Field(description="at which cycles a learner is kept and looked at")
@@ -120,6 +137,10 @@ class Params(Block):
     base: Base = Field(description="what a network has read before it meets the pair")
     learners: dict[Name, Learner] = Field(min_length=1, description="what is trained, by name")
     evaluation: Evaluation = Field(description="what is asked of a learner at every mark")
+    measures: Measures = Field(Measures(), description="what is computed from what was recorded")
+    claims: dict[str, dict[str, Name]] = Field(
+        {}, description="per claim, which learner or schedule plays which role, where it has another name than usual"
+    )
     compute: Compute = Field(description="on what the jobs run")
 
     @field_validator("pairs", "seeds")
@@ -129,6 +150,16 @@ class Params(Block):
         if twice := [value for value in values if values.count(value) > 1]:
             raise ValueError(f"{twice[0]} stands there twice")
         return values
+
+    @model_validator(mode="after")
+    def schedules_are_there(self) -> Params:
+        """A learner that is run on some schedules only names ones that the study has, and seeds likewise."""
+        for name, learner in self.learners.items():
+            for key, known in (("schedules", tuple(self.schedules)), ("seeds", self.seeds)):
+                if strange := [value for value in getattr(learner, key) if value not in known]:
+                    allowed = ", ".join(map(str, known))
+                    raise ValueError(f"learners.{name}.{key}: {strange[0]} is not in `{key}`; allowed: {allowed}")
+        return self
 
     @model_validator(mode="after")
     def not_too_many_jobs(self) -> Params:
@@ -154,6 +185,11 @@ class Run(Block):
     autosave: float = Field(60.0, gt=0)
     compute: Compute = Compute()
 
+    @property
+    def schedule_seed(self) -> int:
+        """The seed of the order of the cycles."""
+        return self.order.seed_of(self.seed)
+
     def identity(self) -> dict[str, Any]:
         """What the numbers of the run depend on: not when it is saved or looked at, nor on what machine."""
         told = self.model_dump(mode="json", exclude={"per_doubling", "autosave"})
@@ -167,9 +203,9 @@ def network(text: str) -> Member:
     return adapter.validate_json(text)
 
 
-def order(text: str) -> Member:
+def order(text: str) -> Arranged:
     """The settings of an order from canonical JSON."""
-    adapter: TypeAdapter[Member] = TypeAdapter(Order)
+    adapter: TypeAdapter[Arranged] = TypeAdapter(Order)
     return adapter.validate_json(text)
 
 

@@ -54,7 +54,7 @@ class WithState(Protocol):
 
 def upcoming(run: Run, device: torch.device, cycle: int, count: int) -> list[Batch]:
     """What `count` cycles after `cycle` read, slot by slot, by the run's own schedule."""
-    order, seed, windows = run.settings.order, run.settings.seed, run.tokens.windows
+    order, seed, windows = run.settings.order, run.settings.schedule_seed, run.tokens.windows
     span = cycle, cycle + count
     named = words(order)
     directions = " ".join(named[index] for index in indices(order, seed, *span)).split()

@@ -68,6 +68,11 @@ class HubTokenizer:
         for name, own in (("[BOS]", tokenizer.bos_token_id), ("[EOS]", tokenizer.eos_token_id)):
             if own is not None:
                 self.markers[name] = [own]
+        if empty := [name for name, ids in self.markers.items() if not ids]:
+            raise UserError(
+                f"The tokenizer of {path!r} has no token for {empty[0]}, which is {PLAIN[empty[0]]!r} in its texts (it "
+                "drops white space, perhaps); choose a model whose tokenizer keeps every character."
+            )
         self.markers["[BLANK]"] = self._blank()
         if self.markers["[SAME]"] == self.markers["[OTHER]"] or self.markers["[TO1]"] == self.markers["[TO2]"]:
             raise UserError(

@@ -58,17 +58,17 @@ def read_pair(folder: str | Path) -> Pair:
         raise UserError(
             f"{folder}: article.txt and meta.txt hold the same text; the four directions need two different texts."
         )
+    probes, found = _read_probes(folder / "probes", texts)
     segments = Segments({}, [], [])
     path = folder / "segments.yaml"
     if path.is_file():
-        segments = read_segments(path, texts)
+        segments = read_segments(path, texts, probes)
         if not segments.links:
             notes.append("segments.yaml has no links: measures of corresponding segments are skipped")
         if not segments.anchors:
             notes.append("segments.yaml has no anchors: measures that swap anchors are skipped")
     else:
         notes.append("no segments.yaml: measures that need segments are skipped")
-    probes, found = _read_probes(folder / "probes", texts)
     return Pair(folder.name, texts, *segments, probes, notes + found)
 
 

@@ -26,7 +26,7 @@ class Span(NamedTuple):
 
 
 class Segments(NamedTuple):
-    """What segments.yaml says of a pair: spans per text, links counted from 0, anchors."""
+    """What segments.yaml says of a pair: spans per text (and paraphrase), links counted from 0, anchors."""
 
     spans: dict[str, list[Span]]
     links: list[tuple[int, int]]
@@ -40,14 +40,22 @@ class SegmentsFile(BaseModel):
 
     article: list[str] = Field(min_length=1)
     meta: list[str] = Field(min_length=1)
+    paraphrase_article: list[str] = Field([], alias="paraphrase-article")
+    paraphrase_meta: list[str] = Field([], alias="paraphrase-meta")
     links: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = []
     anchors: list[str] = []
 
 
-def read_segments(path: Path, texts: dict[str, str]) -> Segments:
-    """Read segments.yaml and check it against the texts ('1' article, '2' meta); every fault is a UserError."""
+def read_segments(path: Path, texts: dict[str, str], probes: dict[str, str] | None = None) -> Segments:
+    """Read segments.yaml and check it against the texts ('1' article, '2' meta); every fault is a UserError.
+
+    probes: by name; clause i of `paraphrase-article` rewords clause i of the article, and so for the meta text.
+    """
     file = _parse(path)
     spans = {side: _spans(path, name, getattr(file, name), texts[side]) for side, name in SIDES.items()}
+    for side, name in SIDES.items():
+        if clauses := getattr(file, f"paraphrase_{name}"):
+            spans[f"paraphrase-{name}"] = _reworded(path, name, clauses, len(spans[side]), probes or {})
     links = [_link(path, link, spans) for link in file.links]
     for number, link in enumerate(links):
         if link in links[:number]:
@@ -123,6 +131,19 @@ def _spans(path: Path, name: str, clauses: list[str], text: str) -> list[Span]:
             f"{text[position : position + 40]!r} at {place(text, position)}; add the clauses that are left."
         )
     return spans
+
+
+def _reworded(path: Path, name: str, clauses: list[str], number: int, probes: dict[str, str]) -> list[Span]:
+    """The clauses of a paraphrase, as many as its text has."""
+    probe = f"paraphrase-{name}"
+    if probe not in probes:
+        raise UserError(f"{path}: {probe} is listed, but there is no probes/{probe}.txt; write it or remove the key.")
+    if len(clauses) != number:
+        raise UserError(
+            f"{path}: {probe} has {len(clauses)} clauses and {name} {number}; clause i of the one rewords clause i of "
+            "the other: make them equally many."
+        )
+    return _spans(path, f"probes/{probe}", clauses, probes[probe])
 
 
 def _skip_space(text: str, position: int) -> int:

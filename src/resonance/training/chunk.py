@@ -23,6 +23,7 @@ from resonance.schedule.chunks import snapshots_between
 from resonance.schedule.files import provenance, read_schedule
 from resonance.schedule.orders import period
 from resonance.training.compilation import compile_network
+from resonance.training.examples import Examples
 from resonance.training.log import Log
 from resonance.training.orbit import Search
 from resonance.training.progress import Progress
@@ -52,13 +53,13 @@ def train_chunk(
         UserError: a file that is damaged or belongs to other parameters, a second job for the same chunk, no space, a
             device that does not repeat itself.
     """
-    expected = provenance(run.settings.order, run.settings.seed, run.tokens.windows, start, stop)
+    expected = provenance(run.settings.order, run.settings.schedule_seed, run.tokens.windows, start, stop)
     schedule = read_schedule(schedule_file, expected)
     with only_one(scratch):
         learner = run.learner()
         if run.settings.compute.compile:
             compile_network(learner.network)
-        trainer, batches = Trainer(learner), run.batches(learner.device)
+        trainer, examples = Trainer(learner), Examples(run, learner.device)
         at, tensors, log, marks = start, dict[str, Tensor](), Log(), Marks()
         if start == 0:
             marks[0] = copied(learner.marked())
@@ -76,7 +77,7 @@ def train_chunk(
         progress = Progress(str(run.names.get("learner", learner.settings.network.tag)), at, stop)
         saved = time.monotonic()
         for cycle, directions, windows in progress.over(search.unknown(schedule.slots(at))):
-            chosen = [batches[key] for key in zip(directions, windows, strict=True)]
+            chosen = [examples.at(cycle)[key] for key in zip(directions, windows, strict=True)]
             names, values = trainer.cycle(cycle, chosen)
             progress.loss = float(values[:, names.index("loss")].mean())
             log.add(cycle, list(directions), names, values.numpy())

@@ -22,6 +22,7 @@ from resonance.provenance import code, fingerprint
 from resonance.storage import sha256
 from resonance.text.hub import hub_tokenizer
 from resonance.text.prompt import prompt
+from resonance.text.shown import shown
 from resonance.text.tokenizer import Tokenizer, read_tokenizer
 from resonance.text.tokens import Tokens, read_tokens
 from resonance.training.device import set_up
@@ -104,12 +105,14 @@ class Run:
             )
         return tensors
 
-    def batches(self, device: torch.device) -> dict[tuple[str, int], Batch]:
-        """Every example of the study: direction × window."""
-        return {
-            (direction, window): batch(
-                prompt(self.tokens, direction, self.settings.learner.marker, window), direction, window, device
-            )
-            for direction in DIRECTIONS
-            for window in range(self.tokens.windows)
-        }
+    def batches(self, device: torch.device, version: int = 0) -> dict[tuple[str, int], Batch]:
+        """Every example of the study, as this run is shown it: direction × window."""
+        settings, condition = self.settings.learner, f"version:{version}" if version else "clean"
+
+        def example(direction: params.Direction, window: int) -> Batch:
+            texts = shown(self.tokens, settings.shown, direction, window, version)
+            asked = prompt(self.tokens, direction, settings.marker, window, *texts)
+            return batch(asked, direction, window, device, condition)
+
+        windows = range(self.tokens.windows)
+        return {(direction, window): example(direction, window) for direction in DIRECTIONS for window in windows}

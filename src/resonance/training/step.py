@@ -109,6 +109,7 @@ class Trainer:
         cosine_L, norm_L = self.check.look(batch, seen)
         return loss + sum(critique.values()), {
             "loss": batch.loss(seen),
+            "accuracy": batch.accuracy(seen),
             **{f"term.{tag}": term.detach() for tag, term in terms.items()},
             **{f"{tag}.{name}": value for tag in terms for name, value in learner.objectives[tag].measured().items()},
             **{f"head.{tag}": loss.detach() for tag, loss in critique.items()},

@@ -45,7 +45,7 @@ class Infonce(Objective):
                 "under links in its segments.yaml (docs/text.md), or leave infonce out."
             )
         self.place = place_of(settings.layer, materials.network, "objective.infonce.layer")
-        self.autonomous = settings.own == 0  # type: ignore[misc]
+        self.autonomous = settings.own == 0
         self.said = Rounds(max(1, settings.own))
         self._pairs: dict[tuple[str, int], Pairs] = {}
         self._measured: dict[str, Tensor] = {}

@@ -44,7 +44,7 @@ class Knn(Objective):
                 "choose one that reads from left to right, for example network: transformer."
             )
         self.settings, self.tokens = settings, materials.tokens
-        self.every = settings.every  # type: ignore[misc]
+        self.every = settings.every
         self.rows, self.place_R = rows(materials.tokens)
         self.register_buffer("token_RM", torch.zeros(0, 0, dtype=torch.int64))
         self.register_buffer("weight_RM", torch.zeros(0, 0))

@@ -45,7 +45,7 @@ class SelfDiffusion(Objective):
         """See `Objective.term`; an extra pass over the learner's own text."""
         network, target_BN = cast(Mdlm, learner.network), batch.target_BT
         name = f"{batch.direction}/{batch.window}"
-        own_BN = self.current.get(name, torch.full_like(target_BN, network.mask))
+        own_BN = self.current.get(name, torch.full_like(target_BN, network.mask)).to(target_BN.device)
         draws = moment.generator("self-diffusion")
         chance_BN = torch.rand(own_BN.shape, generator=draws).to(own_BN.device)
         masked_BN = (chance_BN < self.rate(moment.cycle)) | (own_BN == network.mask)
