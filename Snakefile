@@ -5,7 +5,9 @@ include: "workflow/rules/schedule.smk"
 include: "workflow/rules/bases.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/snapshots.smk"
+include: "workflow/rules/steps.smk"
 include: "workflow/rules/measures.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
 
 

@@ -49,6 +49,36 @@ def test_runs_are_all_combinations_or_those_asked_for() -> None:
     assert len(list(study().runs(pair="a", schedule="fixed"))) == 3 * 2
 
 
+def test_a_learner_may_be_run_on_some_schedules_and_seeds_only() -> None:
+    some = {**LEARNERS, "gpt": {"network": "transformer", "schedules": ["fixed"], "seeds": [7]}}
+    whole = study(learners=some)
+    assert [str(run) for run in whole.runs("gpt")] == ["gpt/a/fixed/7", "gpt/b/fixed/7"]
+    assert not list(whole.runs("gpt", schedule="shuffled"))
+    assert whole.run(RunKey("gpt", "a", "fixed", 7)) == study().run(RunKey("gpt", "a", "fixed", 7))
+    with pytest.raises(UserError, match=r"learners.gpt.schedules: strange is not in"):
+        study(learners={"gpt": {"network": "transformer", "schedules": ["strange"]}})
+
+
+def test_an_order_may_have_a_seed_of_its_own() -> None:
+    own = study(schedules={"own": {"shuffled": {"seed": 5}}, "run": "shuffled"})
+    seeds = [own.run(RunKey("gpt", "a", name, 7)).schedule_seed for name in ("own", "run")]
+    assert seeds == [5, 7]
+
+
+def test_families_that_are_left_out_are_not_wanted() -> None:
+    assert "topology" in study().families
+    less = study(measures={"left_out": ["topology"]})
+    assert "topology" not in less.families
+    assert not any("topology" in file for file in less.wanted())
+
+
+def test_steps_are_taken_where_they_are_asked_for() -> None:
+    key = RunKey("gpt", "a", "fixed", 7)
+    assert study().recorded("transfer", key) == ["results/transfer/gpt/a/fixed/7/steps.parquet"]
+    assert study(evaluation={"transfer": False}).recorded("transfer", key) == []
+    assert len(study().recorded("interventions", key)) == 3
+
+
 def test_chunks_double_and_a_longer_study_keeps_them() -> None:
     short, long = study(), study(cycles=32)
     assert short.edges == [2, 4, 8]
@@ -144,6 +174,13 @@ def refused(**changes: Any) -> str:
         check(**changes)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def test_unknown_families_and_claims_are_named(here: Path) -> None:
+    assert "'topolgy' is not a family of measures; did you mean 'topology'" in refused(
+        measures={"left_out": ["topolgy"]}
+    )
+    assert "'recite' is not a claim; did you mean 'recites'" in refused(claims={"recite": {"learner": "gpt"}})
 
 
 def test_a_good_study_passes(here: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from resonance import params
 from resonance.errors import UserError
+from resonance.measures import KINDS
 
 if TYPE_CHECKING:
     from resonance.training.run import Run
@@ -104,8 +106,8 @@ def build_schedule(a: argparse.Namespace) -> None:
     from resonance.schedule.files import write_schedule
     from resonance.storage import read_made_by
 
-    windows = read_made_by(a.tokens)["windows"]
-    write_schedule(a.out, params.order(a.order), int(a.seed), windows, int(a.start), int(a.stop))
+    windows, order = read_made_by(a.tokens)["windows"], params.order(a.order)
+    write_schedule(a.out, order, order.seed_of(int(a.seed)), windows, int(a.start), int(a.stop))
 
 
 @verb("network", "base", "seed", "compute", "corpus", "tokens", "out")
@@ -142,14 +144,22 @@ def snapshot_states(a: argparse.Namespace) -> None:
     snapshot_states(_run(a), Path(a.marks), Path(a.out))
 
 
-@verb("name", "run", "tokens", "base?", "marks", "evaluation", "out", "spoken", "stability", "critiques")
+@verb("name", "run", "tokens", "base?", "marks", "evaluation", "out", "spoken", "stability", "critiques", "changed")
 def evaluate_marks(a: argparse.Namespace) -> None:
     """Ask a learner, at every mark of a chunk, what it predicts, says and thinks, and whether its state forgets."""
     from resonance.snapshots.evaluation import evaluate_marks
 
     settings = params.Evaluation.model_validate_json(a.evaluation)
-    written = (Path(path) for path in (a.out, a.spoken, a.stability, a.critiques))
+    written = (Path(path) for path in (a.out, a.spoken, a.stability, a.critiques, a.changed))
     evaluate_marks(_run(a), Path(a.marks), settings, *written)
+
+
+@verb("name", "run", "tokens", "base?", "states*", "sharpness", "out")
+def step_states(a: argparse.Namespace) -> None:
+    """Take, from every state of a run, one step on each direction, and see what it does to all of them."""
+    from resonance.snapshots.steps import step_states
+
+    step_states(_run(a), list(map(Path, a.states)), int(a.sharpness), Path(a.out))
 
 
 @verb("name", "run", "tokens", "base?", "marks", "cycle", "out")
@@ -166,16 +176,17 @@ def export_loreft(a: argparse.Namespace) -> None:
     raise UserError(f"{a.marks} has no mark of cycle {a.cycle}; it has {', '.join(cycles)}.")
 
 
-@verb("name", "family", "logs*?", "evaluations*?", "snapshots*?", "stability*?", "critiques*?", "generations*?", "out")
+@verb("name", "families*", *(f"{kind}*?" for kind in KINDS), "out")
 def measure_run(a: argparse.Namespace) -> None:
-    """Measure one family of measures of one run."""
+    """Measure all families of measures of one run, a file each."""
     from resonance.measures.run import Identity, RunData
     from resonance.measures.table import write_family
     from resonance.plan import RunKey
 
-    kinds = (a.logs, a.evaluations, a.snapshots, a.stability, a.critiques, a.generations)
-    files = [tuple(map(Path, paths or ())) for paths in kinds]
-    write_family(a.out, a.family, RunData(Identity(**asdict(RunKey.parse(a.name))), *files))
+    files = {f"{kind}_files": tuple(map(Path, getattr(a, kind) or ())) for kind in KINDS}
+    run = RunData(Identity(**asdict(RunKey.parse(a.name))), **files)
+    for family in a.families:
+        write_family(Path(a.out, f"{family}.parquet"), family, run)
 
 
 @verb("measures*", "out")
@@ -184,6 +195,15 @@ def collect_table(a: argparse.Namespace) -> None:
     from resonance.measures.table import concatenate
 
     concatenate(a.measures, a.out)
+
+
+@verb("params", "tables*", "out", "page")
+def judge_claims(a: argparse.Namespace) -> None:
+    """Judge every claim: a verdict with its interval, its controls and the runs compared."""
+    from resonance.claims.judge import judge_claims
+    from resonance.measures.table import read_families
+
+    judge_claims(json.loads(a.params), read_families(a.tables), Path(a.out), Path(a.page))
 
 
 @verb("logs*", "out")
@@ -219,15 +239,40 @@ def draw_figures(a: argparse.Namespace) -> None:
     draw_runs(a.pair, a.schedule, a.learners, read_families(a.tables), a.snapshots, a.out)
 
 
-@verb("params", "tables*", "figures", "seals*", "generations*", "out")
+@verb("name", "tokens", "snapshots*", "evaluations*", "out")
+def explore_run(a: argparse.Namespace) -> None:
+    """Write what the explorer of the report shows of one run."""
+    from resonance.report.explorer import write_explorer
+
+    snapshots, evaluations = (list(map(Path, paths)) for paths in (a.snapshots, a.evaluations))
+    write_explorer(a.out, a.name, Path(a.tokens), snapshots, evaluations)
+
+
+@verb("params", "tables*", "figures", "seals*", "generations*", "verdicts?", "explorer*?", "out")
 def render_report(a: argparse.Namespace) -> None:
     """Write the report: one file with everything in it."""
     from resonance.measures.table import read_families
+    from resonance.report.embedding import read_explorer
     from resonance.report.provenance import provenance, read_generations
     from resonance.report.render import render
+    from resonance.report.verdicts import read_verdicts
 
-    told = json.loads(a.params)
-    render(a.out, told, read_families(a.tables), a.figures, provenance(a.seals), read_generations(a.generations))
+    tables, spoken = read_families(a.tables), read_generations(a.generations)
+    judged = read_verdicts(a.verdicts) if a.verdicts else None
+    explored = [read_explorer(path) for path in a.explorer or ()]
+    render(a.out, json.loads(a.params), tables, a.figures, provenance(a.seals), spoken, judged, explored)
+
+
+@verb("params?")
+def plan(a: argparse.Namespace) -> None:
+    """Say what a study will cost: seconds per cycle and mark, measured on this machine, times its runs."""
+    from resonance.costs import costs, page
+    from resonance.plan import Study
+
+    told = params.load(a.params or "params.yaml")
+    study = Study(told)
+    cores = 1 if study.on_gpu else max(1, len(os.sched_getaffinity(0)) // told.compute.threads)
+    print(page(told, list(costs(study)), cores))
 
 
 @verb("out")

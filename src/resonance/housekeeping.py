@@ -9,7 +9,13 @@ from pathlib import Path
 from resonance.plan import DERIVED, KINDS, RESULTS
 
 ASIDE = Path("scratch/set_aside")
-OWNED = (DERIVED, *(f"{RESULTS}/{kind}" for kind in (*KINDS, "measures", "metrics", "curves", "tables", "figures")))
+OWNED = (
+    DERIVED,
+    *(
+        f"{RESULTS}/{kind}"
+        for kind in (*KINDS, "transfer", "measures", "explorer", "metrics", "curves", "tables", "figures")
+    ),
+)
 
 
 def set_aside(wanted: set[str]) -> None:

@@ -8,12 +8,14 @@ from functools import cached_property
 from itertools import pairwise, product, starmap
 from pathlib import Path
 
+from resonance.claims import NAMES as CLAIMS
 from resonance.errors import UserError
 from resonance.figures.captions import CAPTIONS, PER_PAIR
 from resonance.measures import FAMILIES
 from resonance.members import module_name, modules
-from resonance.params import Hub, Member, Params, Run
+from resonance.params import Hub, Member, Params, Run, nearest
 from resonance.provenance import fingerprint, folder
+from resonance.report.explored import explored
 from resonance.schedule.chunks import edges, name
 from resonance.text.pair import read_pair
 
@@ -66,15 +68,21 @@ class Study:
         self, learner: str | None = None, pair: str | None = None, schedule: str | None = None
     ) -> Iterator[RunKey]:
         """All runs, or those of one learner, pair or schedule."""
-        learners = [learner] if learner else self.params.learners
-        pairs = [pair] if pair else self.params.pairs
-        schedules = [schedule] if schedule else self.params.schedules
-        return starmap(RunKey, product(learners, pairs, schedules, self.params.seeds))
+        for each in [learner] if learner else self.params.learners:
+            own = self.params.learners[each]
+            pairs = [pair] if pair else self.params.pairs
+            schedules = [
+                name
+                for name in self.params.schedules
+                if name in (own.schedules or self.params.schedules) and schedule in (None, name)
+            ]
+            yield from starmap(RunKey, product([each], pairs, schedules, own.seeds or self.params.seeds))
 
     def run(self, key: RunKey) -> Run:
         """What a training job is told."""
+        learner = self.params.learners[key.learner]
         return Run(
-            learner=self.params.learners[key.learner],
+            learner=learner.model_copy(update={"schedules": (), "seeds": ()}),
             order=self.params.schedules[key.schedule],
             seed=key.seed,
             per_doubling=self.params.snapshots.per_doubling,
@@ -117,6 +125,11 @@ class Study:
         return f"{DERIVED}/schedules/{key.pair}/{tokenizer}/{key.schedule}/{key.seed}/{chunk}.parquet"
 
     @cached_property
+    def families(self) -> list[str]:
+        """The families of measures that are computed."""
+        return [family for family in FAMILIES if family not in self.params.measures.left_out]
+
+    @cached_property
     def on_gpu(self) -> bool:
         """Whether jobs will use a GPU: asked for, or left open and one is here."""
         device = self.params.compute.device
@@ -138,6 +151,12 @@ class Study:
         """Find, before any work, what would stop it later: texts that cannot be read, networks that are not there."""
         for pair in self.params.pairs:
             read_pair(Path(PAIRS, pair))
+        if strange := [family for family in self.params.measures.left_out if family not in FAMILIES]:
+            raise UserError(
+                f"params.yaml: measures.left_out: {strange[0]!r} is not a family of measures{nearest(strange[0], FAMILIES)}."
+            )
+        if unknown := [claim for claim in self.params.claims if claim not in CLAIMS]:
+            raise UserError(f"params.yaml: claims: {unknown[0]!r} is not a claim{nearest(unknown[0], CLAIMS)}.")
         figures = [f"{pair}-{schedule}" for pair in self.params.pairs for schedule in self.params.schedules]
         if twice := {name for name in figures if figures.count(name) > 1}:
             raise UserError(
@@ -156,6 +175,14 @@ class Study:
         """The files of one kind of a run, one per chunk."""
         return [f"{RESULTS}/{kind}/{key}/{chunk}.{suffix}" for chunk in self.chunks]
 
+    def transfer(self, key: RunKey) -> list[str]:
+        """The file of what steps of a run did to its directions, where it is asked for."""
+        return [f"{RESULTS}/transfer/{key}/steps.parquet"] if self.params.evaluation.transfer else []
+
+    def recorded(self, kind: str, key: RunKey) -> list[str]:
+        """All files of one kind of a run that measures read."""
+        return self.transfer(key) if kind == "transfer" else self.files(kind, "parquet", key)
+
     def figures(self) -> list[str]:
         """Every figure, without its suffix."""
         kinds = [kind for kind in CAPTIONS if kind not in PER_PAIR]
@@ -166,7 +193,8 @@ class Study:
     def wanted(self) -> set[str]:
         """Every file under results/ and data/derived/ that the parameters call for."""
         files = {f"{DERIVED}/corpus.parquet", f"{RESULTS}/report.html"}
-        files |= {f"{RESULTS}/tables/{family}.parquet" for family in FAMILIES}
+        files |= {f"{RESULTS}/verdicts.{suffix}" for suffix in ("json", "md")}
+        files |= {f"{RESULTS}/tables/{family}.parquet" for family in self.families}
         files |= {f"{figure}.{suffix}" for figure in self.figures() for suffix in ("svg", "png")}
         for pair in self.params.pairs:
             files |= {tokens_file(pair, tokenizer) for tokenizer in self.tokenizers()}
@@ -178,7 +206,9 @@ class Study:
                 files |= {base, str(Path(base).with_suffix(".json"))}
             for kind, suffixes in KINDS.items():
                 files |= {file for suffix in suffixes for file in self.files(kind, suffix, key)}
-            files |= {f"{RESULTS}/measures/{key}/{family}.parquet" for family in FAMILIES}
+            files |= {f"{RESULTS}/measures/{key}/{family}.parquet" for family in self.families}
+            files |= set(self.transfer(key))
+        files |= {f"{RESULTS}/explorer/{key}.json" for key in explored(self.runs())}
         for learner in self.params.learners:
             files |= {f"{RESULTS}/metrics/{learner}.json", f"{RESULTS}/curves/{learner}.tsv"}
         return files
@@ -193,6 +223,7 @@ KINDS = {
     "generations": ("parquet",),
     "stability": ("parquet",),
     "critiques": ("parquet",),
+    "interventions": ("parquet",),
 }
 """What every chunk of every run leaves, by kind, with the suffixes of its files."""
 

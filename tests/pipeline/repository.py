@@ -34,6 +34,8 @@ learners:
     marker: relation
     optimizer: {adamw: {lr: 0.001}}
 evaluation: {generate: 8, exponents: 1, exponent_cycles: 1}
+measures: {left_out: [topology]}
+claims: {}
 compute: {device: cpu}
 """
 """A study of two learners, two chunks and two windows, as small as a whole one can be."""

@@ -49,7 +49,7 @@ def examined(request, tokens_file: Path, tmp_path_factory: pytest.TempPathFactor
     files = Files.within(folder)
     write_schedule(folder / "schedule.parquet", job.settings.order, 0, 1, 0, CYCLES)
     train_chunk(job, folder / "schedule.parquet", None, files, folder / "scratch", 0, CYCLES)
-    written = (folder / f"{kind}.parquet" for kind in ("table", "spoken", "stability", "critiques"))
+    written = (folder / f"{kind}.parquet" for kind in ("table", "spoken", "stability", "critiques", "changed"))
     evaluate_marks(job, files.marks, SETTINGS, *written)
     return job, files, folder / "critiques.parquet"
 
@@ -121,7 +121,7 @@ def test_the_measures_can_read_it(examined: tuple[Job, Files, Path]) -> None:
 
 def test_the_same_mark_gives_the_same_bytes(examined: tuple[Job, Files, Path], tmp_path: Path) -> None:
     job, files, path = examined
-    written = (tmp_path / f"{kind}.parquet" for kind in ("table", "spoken", "stability", "critiques"))
+    written = (tmp_path / f"{kind}.parquet" for kind in ("table", "spoken", "stability", "critiques", "changed"))
     evaluate_marks(job, files.marks, SETTINGS, *written)
     assert (tmp_path / "critiques.parquet").read_bytes() == path.read_bytes()
 

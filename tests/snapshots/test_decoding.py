@@ -139,7 +139,7 @@ def test_the_rows_stand_among_the_generations(generate, tokens_file: Path, tmp_p
     job, files = Job(settings, tokens_file, None, names), Files.within(tmp_path)
     write_schedule(tmp_path / "schedule.parquet", settings.order, 0, 1, 0, 2)
     train_chunk(job, tmp_path / "schedule.parquet", None, files, tmp_path / "scratch", 0, 2)
-    written = [tmp_path / f"{kind}.parquet" for kind in ("table", "spoken", "stability", "critiques")]
+    written = [tmp_path / f"{kind}.parquet" for kind in ("table", "spoken", "stability", "critiques", "changed")]
     evaluate_marks(job, files.marks, Evaluation(kept=2, edits=6, generate=generate), *written)
     table = pd.read_parquet(written[1])
     assert table.columns.tolist() == SPOKEN.names

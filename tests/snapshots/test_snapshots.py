@@ -45,7 +45,7 @@ def looked_at(request, tokens_file: Path, tmp_path_factory: pytest.TempPathFacto
     """A run, evaluated and snapshot at all its marks."""
     folder = tmp_path_factory.mktemp(request.param)
     job, files = run_of(request.param, tokens_file, folder)
-    written = (folder / f"{kind}.parquet" for kind in ("table", "spoken", "stability", "critiques"))
+    written = (folder / f"{kind}.parquet" for kind in ("table", "spoken", "stability", "critiques", "changed"))
     evaluate_marks(job, files.marks, SETTINGS, *written)
     snapshot_states(job, files.marks, folder / "states.parquet")
     return request.param, job, files, folder

@@ -1,8 +1,11 @@
 """Figures and the report: what a visitor looks at.
 
-REQUIRED INPUTS: results/tables, results/snapshots, results/generations, results/states (their seals), tokens.
-OUTPUTS: results/figures/*.svg and *.png, results/report.html.
+REQUIRED INPUTS: results/tables, results/verdicts.json, results/snapshots, results/evaluations, results/generations,
+results/states (their seals), tokens.
+OUTPUTS: results/figures/*.svg and *.png, results/explorer/<run>.json, results/report.html.
 """
+
+from resonance.report.explored import explored
 
 
 rule draw_pair:
@@ -61,6 +64,29 @@ rule draw_figures:
         " --out results/figures --log {log}"
 
 
+rule explore_run:
+    input:
+        tokens=tokens_of_run,
+        snapshots=lambda wildcards: STUDY.files(
+            "snapshots", "parquet", run_of(wildcards)
+        ),
+        evaluations=lambda wildcards: STUDY.files(
+            "evaluations", "parquet", run_of(wildcards)
+        ),
+    output:
+        "results/explorer/{learner}/{pair}/{schedule}/{seed}.json",
+    log:
+        "logs/explore_run/{learner}/{pair}/{schedule}/{seed}.log",
+    conda:
+        "../envs/resonance.yaml"
+    params:
+        code=code("resonance.report.explorer"),
+        name=lambda wildcards: str(run_of(wildcards)),
+    shell:
+        "python -m resonance explore-run --name {params.name} --tokens {input.tokens} --snapshots {input.snapshots}"
+        " --evaluations {input.evaluations} --out {output} --log {log}"
+
+
 rule render_report:
     input:
         tables=expand("results/tables/{family}.parquet", family=FAMILIES),
@@ -79,6 +105,8 @@ rule render_report:
             for run in STUDY.runs()
             for file in STUDY.files("generations", "parquet", run)
         ],
+        verdicts="results/verdicts.json",
+        explorer=[f"results/explorer/{run}.json" for run in explored(STUDY.runs())],
         metrics=expand("results/metrics/{learner}.json", learner=PARAMS.learners),
     output:
         "results/report.html",
@@ -87,9 +115,15 @@ rule render_report:
     conda:
         "../envs/resonance.yaml"
     params:
-        code=code("resonance.report.render", "resonance.report.provenance"),
+        code=code(
+            "resonance.report.render",
+            "resonance.report.provenance",
+            "resonance.report.verdicts",
+            "resonance.report.embedding",
+        ),
         style=folder("src/resonance/report", ".jinja", ".css", ".js"),
         study=PARAMS.model_dump_json(),
     shell:
         "python -m resonance render-report --params {params.study:q} --tables {input.tables} --figures results/figures"
-        " --seals {input.seals} --generations {input.generations} --out {output} --log {log}"
+        " --seals {input.seals} --generations {input.generations} --verdicts {input.verdicts}"
+        " --explorer {input.explorer} --out {output} --log {log}"

@@ -1,40 +1,36 @@
 """Measures: tidy tables, one family per file, from what was recorded of each run; and a few numbers for `dvc metrics`.
 
 REQUIRED INPUTS: results/logs, results/evaluations, results/snapshots, results/stability, results/critiques,
-results/generations.
+results/generations, results/interventions, results/transfer.
 OUTPUTS: results/measures/<run>/<family>.parquet, results/tables/<family>.parquet, results/metrics/<learner>.json.
 """
 
 
 rule measure_run:
     input:
-        logs=recorded("logs"),
-        evaluations=recorded("evaluations"),
-        snapshots=recorded("snapshots"),
-        stability=recorded("stability"),
-        critiques=recorded("critiques"),
-        generations=recorded("generations"),
+        **{kind: recorded(kind) for kind in KINDS},
     output:
-        "results/measures/{learner}/{pair}/{schedule}/{seed}/{family}.parquet",
+        expand(
+            "results/measures/{{learner}}/{{pair}}/{{schedule}}/{{seed}}/{family}.parquet",
+            family=FAMILIES,
+        ),
     log:
-        "logs/measure_run/{learner}/{pair}/{schedule}/{seed}/{family}.log",
+        "logs/measure_run/{learner}/{pair}/{schedule}/{seed}.log",
     conda:
         "../envs/resonance.yaml"
     params:
-        code=lambda wildcards: code(
-            "resonance.measures.table", f"resonance.measures.{wildcards.family}"
+        code=code(
+            "resonance.measures.table",
+            *(f"resonance.measures.{family}" for family in FAMILIES),
         ),
         name=lambda wildcards: str(run_of(wildcards)),
-        logs=lambda wildcards, input: optional("logs", input.logs),
-        evaluations=lambda wildcards, input: optional("evaluations", input.evaluations),
-        snapshots=lambda wildcards, input: optional("snapshots", input.snapshots),
-        stability=lambda wildcards, input: optional("stability", input.stability),
-        critiques=lambda wildcards, input: optional("critiques", input.critiques),
-        generations=lambda wildcards, input: optional("generations", input.generations),
+        families=list(FAMILIES),
+        files=lambda wildcards, input: " ".join(
+            optional(kind, input[kind]) for kind in KINDS
+        ),
     shell:
-        "python -m resonance measure-run --name {params.name} --family {wildcards.family} {params.logs}"
-        " {params.evaluations} {params.snapshots} {params.stability} {params.critiques} {params.generations}"
-        " --out {output} --log {log}"
+        "python -m resonance measure-run --name {params.name} --families {params.families} {params.files}"
+        " --out results/measures/{params.name} --log {log}"
 
 
 rule collect_table:

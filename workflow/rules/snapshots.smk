@@ -1,8 +1,8 @@
-"""Snapshots and evaluations: what a learner holds inside, predicts, and thinks of its output, at every mark.
+"""Snapshots and evaluations: what a learner holds inside, predicts, thinks of its output, and what experiments find.
 
 REQUIRED INPUTS: results/marks/, data/derived/tokens/, data/derived/bases/.
-OUTPUTS: results/snapshots, results/evaluations, results/generations, results/stability and results/critiques, each
-/<learner>/<pair>/<schedule>/<seed>/<stop>.
+OUTPUTS: results/snapshots, results/evaluations, results/generations, results/stability, results/critiques and
+results/interventions, each /<learner>/<pair>/<schedule>/<seed>/<stop>.
 """
 
 
@@ -43,6 +43,7 @@ rule evaluate_marks:
         spoken="results/generations/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
         stability="results/stability/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
         critiques="results/critiques/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
+        changed="results/interventions/{learner}/{pair}/{schedule}/{seed}/{stop}.parquet",
     log:
         "logs/evaluate_marks/{learner}/{pair}/{schedule}/{seed}/{stop}.log",
     conda:
@@ -62,4 +63,5 @@ rule evaluate_marks:
     shell:
         "python -m resonance evaluate-marks --name {params.name} --run {params.run:q} --tokens {input.tokens} {params.base}"
         " --marks {input.marks} --evaluation {params.evaluation:q} --out {output.table} --spoken {output.spoken}"
-        " --stability {output.stability} --critiques {output.critiques} --log {log}"
+        " --stability {output.stability} --critiques {output.critiques} --changed {output.changed}"
+        " --log {log}"

@@ -23,7 +23,7 @@ shell.prefix(
 from resonance.errors import UserError
 from resonance.figures.captions import CAPTIONS, PER_PAIR
 from resonance.housekeeping import set_aside, unrecorded
-from resonance.measures import FAMILIES
+from resonance.measures import KINDS
 from resonance.params import canonical, load
 from resonance.plan import RunKey, Study
 from resonance.provenance import code, folder
@@ -35,6 +35,7 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 PARAMS = STUDY.params
+FAMILIES = STUDY.families
 FIGURES = [kind for kind in CAPTIONS if kind not in PER_PAIR]
 
 
@@ -112,14 +113,7 @@ def seal_before(wildcards):
 
 
 def recorded(kind):
-    def files(wildcards):
-        return (
-            STUDY.files(kind, "parquet", run_of(wildcards))
-            if kind in FAMILIES[wildcards.family]
-            else []
-        )
-
-    return files
+    return lambda wildcards: STUDY.recorded(kind, run_of(wildcards))
 
 
 def measures_of_family(wildcards):
@@ -145,5 +139,8 @@ if workflow.is_main_process:
     # Under `dvc repro` only (DVC sets DVC_STAGE), so that each stage records folders that hold what is called for.
     if "DVC_STAGE" in os.environ:
         set_aside(STUDY.wanted())
-        # DVC asks for every folder of a stage, also where no run has a base.
+        # DVC asks for every folder of a stage, also where no run has a base
+        # and where no steps are taken.
         Path("data/derived/bases").mkdir(parents=True, exist_ok=True)
+        for learner in PARAMS.learners:
+            Path("results/transfer", learner).mkdir(parents=True, exist_ok=True)

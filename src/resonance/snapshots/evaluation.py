@@ -16,7 +16,10 @@ from resonance.snapshots.conditions import Question, questions
 from resonance.snapshots.critiques import SCHEMA as CRITIQUES
 from resonance.snapshots.critiques import critiques
 from resonance.snapshots.decoding import decodings, match
-from resonance.snapshots.learners import learners
+from resonance.snapshots.experiments.scene import Scene
+from resonance.snapshots.interventions import SCHEMA as INTERVENTIONS
+from resonance.snapshots.interventions import interventions
+from resonance.snapshots.learners import last_mark, learners
 from resonance.snapshots.stability import SCHEMA as STABILITY
 from resonance.snapshots.stability import stability
 from resonance.storage import write_table
@@ -27,14 +30,23 @@ DICTIONARY = pa.dictionary(pa.int8(), pa.string())
 
 
 def evaluate_marks(
-    run: Run, marks_file: Path, settings: params.Evaluation, table: Path, spoken: Path, stable: Path, judged: Path
+    run: Run,
+    marks_file: Path,
+    settings: params.Evaluation,
+    table: Path,
+    spoken: Path,
+    stable: Path,
+    judged: Path,
+    changed: Path,
 ) -> None:
-    """Write the evaluations, the generations, the stability and the critiques of every mark of a chunk."""
+    """Write the evaluations, generations, stability, critiques and interventions of every mark of a chunk."""
     tokens, tokenizer = run.tokens, run.tokenizer
     rows: list[pa.Table] = []
     said: list[dict[str, Any]] = []
     grown: list[dict[str, Any]] = []
     thought: list[pa.Table] = [CRITIQUES.empty_table()]
+    found: list[dict[str, Any]] = []
+    start, edge = run.learner(), last_mark(marks_file)
     asked: list[Question] | None = None
     prefixes: list[int] = []
     for cycle, learner in learners(run, marks_file):
@@ -50,8 +62,9 @@ def evaluate_marks(
         # Only what is said token by token goes on as it is asked, after the true tokens before it.
         prefixes = list(settings.prefixes) if learner.network.causal else [0]
         grown += stability(run, learner, cycle, settings)
-        examples = run.batches(learner.device).values()
+        examples = list(run.batches(learner.device).values())
         thought += critiques(learner, examples, cycle, tokens.markers["[BLANK]"][0], tokenizer)
+        found += interventions(Scene(learner, start, cycle, tokens, examples, settings), cycle == edge)
     made_by = {
         **run.made_by,
         "kept": settings.kept,
@@ -62,6 +75,7 @@ def evaluate_marks(
     write_table(spoken, pa.Table.from_pylist(said, SPOKEN), made_by | {"kind": "generations"})
     write_table(stable, pa.Table.from_pylist(grown, STABILITY), {**run.made_by, "kind": "stability"})
     write_table(judged, pa.concat_tables(thought).unify_dictionaries(), {**run.made_by, "kind": "critiques"})
+    write_table(changed, pa.Table.from_pylist(found, INTERVENTIONS), {**run.made_by, "kind": "interventions"})
 
 
 SPOKEN = pa.schema(

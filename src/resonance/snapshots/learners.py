@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from resonance.learning.learner import Learner
+from resonance.networks.tensors import read_tensors
 from resonance.training.run import Run
 from resonance.training.state import read_marks
 
@@ -16,3 +17,8 @@ def learners(run: Run, marks_file: Path) -> Iterator[tuple[int, Learner]]:
     for cycle, mark in sorted(read_marks(marks_file, run.fingerprint).items()):
         learner.restore(mark)
         yield cycle, learner
+
+
+def last_mark(marks_file: Path) -> int:
+    """The cycle of the last mark of a chunk."""
+    return max(read_tensors(marks_file)[1]["cycles"])
