@@ -81,7 +81,7 @@ class Synthetic:
             "visits": pa.array(np.ones(len(rows)), pa.int32(), safe=False),
             "direction": pa.array([d for _, d in rows], pa.string()).dictionary_encode(),
         }
-        quantities = {"loss": 4.0 / cycle}
+        quantities = {"loss": 4.0 / cycle, "accuracy": 1 - 1 / cycle}
         if self.state_change:
             quantities["state_change"] = 0.5**cycle
         for name, values in quantities.items():
@@ -115,6 +115,7 @@ class Synthetic:
                         "source": source,
                         "direction": direction,
                         "window": 0,
+                        "position": position,
                         "estimate": 0.75 if error == (position % 7 > 0) else 0.25,
                         "distance": position // 2 / self.length,
                         "error": error,
@@ -126,6 +127,7 @@ class Synthetic:
                     }
                 )
         kinds = {"cycle": pa.int64(), "head": WORD, "source": WORD, "direction": WORD, "window": pa.int16()}
+        kinds |= {"position": pa.int32()}
         kinds |= dict.fromkeys(("estimate", "distance"), pa.float32()) | {"error": pa.bool_()}
         kinds |= dict.fromkeys(("suffix", "confidence", "entropy", "surprisal", "deviation"), pa.float32())
         return pa.table(
@@ -179,7 +181,7 @@ class Synthetic:
                     "direction": direction,
                     "window": 0,
                     "position": position,
-                    "token": position,
+                    "token": position + 7 * (direction[-1] == "2"),
                     "nll": 4.0 / (1 + cycle) + (0.5 if condition == "input:blank" else 0.0),
                     "correct": position % 2 == 1 if site else position < 10 * cycle,
                     "confidence": 0.5,

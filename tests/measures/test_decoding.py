@@ -40,5 +40,5 @@ def test_one_wrong_token_in_a_long_text_is_not_exact(tmp_path: Path) -> None:
     said = {"cycle": 1, "direction": "1>2", "match": 1 - 1 / 3000, "steps": 1, "draw": None}
     kinds = {"cycle": pa.int64(), "direction": pa.string(), "match": pa.float64(), "steps": pa.int32()}
     write_table(tmp_path / "a", pa.Table.from_pylist([said], pa.schema(kinds | {"draw": pa.int16()})), {})
-    found = rows(RunData(Identity("gpt", "spacing", "shuffled", 3), generation_files=(tmp_path / "a",)))
+    found = rows(RunData(Identity("gpt", "spacing", "shuffled", 3), generations_files=(tmp_path / "a",)))
     assert found[1, "1>2", "greedy", "exact_1"].value == 0

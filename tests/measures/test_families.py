@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from measures.experimental import with_experiments
 
 from resonance.errors import UserError
 from resonance.measures import FAMILIES, load_family
@@ -30,7 +31,7 @@ def test_every_family_writes_the_schema(name: str, synthetic: Callable, tmp_path
     orbit = {"entered": 3, "period": 2}
     links = [[i, i] for i in range(30)]
     states = {"later": later, "state_change": True, "orbit": orbit, "segment": 2, "links": links}
-    run = synthetic(**states, heads=("critic",), steps=(1, 4)).write()
+    run = with_experiments(synthetic(**states, heads=("critic",), steps=(1, 4)).write(), tmp_path, clauses=30)
     write_family(tmp_path / "one", name, run)
     concatenate([tmp_path / "one"], tmp_path / "all")
     table = read_table(tmp_path / "all")

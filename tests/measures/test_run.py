@@ -23,8 +23,8 @@ def test_chunks_are_joined(synthetic: Callable) -> None:
 
 def test_order_of_the_paths_does_not_matter(synthetic: Callable) -> None:
     run = synthetic().write()
-    kinds = (run.log_files, run.evaluation_files, run.snapshot_files, run.stability_files, run.critique_files)
-    turned = read_run(*(files[::-1] for files in (*kinds, run.generation_files)))
+    kinds = (run.logs_files, run.evaluations_files, run.snapshots_files, run.stability_files, run.critiques_files)
+    turned = read_run(*(files[::-1] for files in (*kinds, run.generations_files)))
     assert turned == run
 
 
@@ -35,14 +35,14 @@ def test_conditions_by_name_and_by_kind(synthetic: Callable) -> None:
 
 
 def test_kinds_that_were_not_given_are_empty(synthetic: Callable) -> None:
-    run = read_run(logs=synthetic().write().log_files)
+    run = read_run(logs=synthetic().write().logs_files)
     assert run.evaluations.empty
     assert run.asked("clean").empty
     assert run.snapshots.cycles == ()
     assert run.stability.empty
     assert run.critiques.empty
     assert run.generations.empty
-    assert read_run(evaluations=synthetic().write().evaluation_files).log_metadata == {}
+    assert read_run(evaluations=synthetic().write().evaluations_files).log_metadata == {}
 
 
 @pytest.mark.parametrize("other", [{"seed": 4}, {"run": "0123"}])
@@ -50,7 +50,7 @@ def test_files_of_two_runs_are_refused(other: dict[str, Any], synthetic: Callabl
     run, path = synthetic().write(), tmp_path / "other.parquet"
     write_table(path, pa.table({"cycle": [1]}), NAMES | other)
     with pytest.raises(UserError, match="different runs"):
-        read_run(logs=[*run.log_files, path])
+        read_run(logs=[*run.logs_files, path])
 
 
 def test_names_come_from_the_files_or_from_the_caller(tmp_path: Path) -> None:
@@ -71,6 +71,6 @@ def test_no_file_is_no_run() -> None:
 def test_a_cycle_in_two_files_is_refused(synthetic: Callable, tmp_path: Path) -> None:
     run = synthetic().write()
     copy = tmp_path / "evaluations" / "000000000009.parquet"
-    copy.write_bytes(run.evaluation_files[0].read_bytes())
+    copy.write_bytes(run.evaluations_files[0].read_bytes())
     with pytest.raises(ValueError, match="cycle 0"):
-        _ = read_run(evaluations=[*run.evaluation_files, copy]).evaluations
+        _ = read_run(evaluations=[*run.evaluations_files, copy]).evaluations

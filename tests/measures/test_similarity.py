@@ -8,7 +8,8 @@ import pytest
 from resonance.measures import similarity
 from resonance.measures.cka import debiased_cka
 from resonance.measures.linked import pooled
-from resonance.measures.similarity import evenly, generator, noise_like
+from resonance.measures.sample import generator
+from resonance.measures.similarity import noise_like
 from resonance.measures.table import Row
 
 
@@ -131,18 +132,6 @@ def test_other_places_are_refused(synthetic: Callable) -> None:
 
 def test_a_run_without_its_first_cycle_has_nothing_to_compare_with(synthetic: Callable) -> None:
     assert list(similarity.measure(synthetic(cycles=(1, 2)).write())) == []
-
-
-def test_long_texts_are_thinned_evenly() -> None:
-    assert evenly(np.arange(7), 7).tolist() == list(range(7))
-    kept = evenly(np.arange(1000), 10)
-    assert kept.tolist() == [0, 111, 222, 333, 444, 555, 666, 777, 888, 999]
-
-
-def test_generators_are_keyed() -> None:
-    assert generator("a", 1).random() == generator("a", 1).random()
-    assert generator("a", 1).random() != generator("a", 2).random()
-    assert generator("a", 11).random() != generator("a1", 1).random()
 
 
 def test_noise_has_the_norm_of_the_moves() -> None:

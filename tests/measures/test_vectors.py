@@ -35,6 +35,6 @@ def test_words_are_compared_as_words(synthetic: Callable) -> None:
 
 
 def test_a_cycle_in_two_files_is_refused(synthetic: Callable) -> None:
-    files = synthetic().write().snapshot_files
+    files = synthetic().write().snapshots_files
     with pytest.raises(ValueError, match="cycle 0"):
         Snapshots.of([files[0], files[0]])

@@ -14,15 +14,37 @@ from resonance.errors import UserError
 if TYPE_CHECKING:
     from resonance.measures.table import Family
 
+KINDS = (
+    "logs",
+    "evaluations",
+    "snapshots",
+    "stability",
+    "critiques",
+    "generations",
+    "interventions",
+    "transfer",
+)
+"""What is recorded of a run, and what measures are made of."""
+
 FAMILIES: dict[str, tuple[str, ...]] = {
     "loss": ("logs", "evaluations"),
-    "memorisation": ("evaluations",),
+    "memorisation": ("evaluations", "generations"),
+    "confidence": ("evaluations",),
     "probes": ("evaluations",),
     "similarity": ("snapshots",),
+    "neighbours": ("snapshots",),
     "geometry": ("snapshots",),
-    "reader": ("logs", "stability"),
+    "topology": ("snapshots",),
+    "correspondence": ("snapshots",),
+    "reader": ("logs", "stability", "interventions"),
     "critics": ("critiques",),
     "decoding": ("generations",),
+    "tempered": ("interventions", "evaluations"),
+    "matching": ("interventions", "snapshots"),
+    "anchors": ("interventions",),
+    "stitching": ("interventions",),
+    "edits": ("interventions",),
+    "transfer": ("transfer",),
 }
 """All families, in the order in which the report shows them, and the kinds of files that each reads."""
 

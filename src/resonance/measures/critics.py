@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from resonance.measures import calibration
+from resonance.measures.nested import ERRORS, RATES, nested
 from resonance.measures.run import RunData
 from resonance.measures.table import Definition, Row
 
@@ -89,11 +90,25 @@ MEASURES: dict[str, Definition] = {
         "low, high: least and greatest",
         "source": SOURCE,
     },
+    "auroc_base": {
+        "unit": "1",
+        "formula": "auroc at later marks of a logistic regression on place, position, log cycle, entropy and largest "
+        f"probability, fitted at early marks; at least {ERRORS} errors, error rate {RATES[0]} to {RATES[1]}",
+        "source": SOURCE,
+    },
+    "auroc_gain": {
+        "unit": "1",
+        "formula": "the same with the log odds of the estimate among what it is fitted on, minus auroc_base",
+        "source": SOURCE,
+    },
 }
 
 
 def measure(run: RunData) -> Iterator[Row]:
-    """Rows per cycle, head and source, condition `<head>:<source>`; no row of learners without heads."""
+    """Rows per cycle, head and source, condition `<head>:<source>`; no row of learners without heads.
+
+    What spans all marks stands at the last one, conditions `<head>:later` and `<head>:unseen` (see `nested`).
+    """
     if run.critiques.empty:
         return
     for key, rows in run.critiques.groupby(["cycle", "head"], observed=True):
@@ -103,6 +118,12 @@ def measure(run: RunData) -> Iterator[Row]:
                 yield Row(cycle, name, value, condition=f"{head}:{source}")
         for name, values in gains(rows).items():
             yield Row(cycle, name, values.mean(), values.min(), values.max(), condition=f"{head}:controlled")
+    last = int(run.critiques["cycle"].max())
+    for each, rows in run.critiques.groupby("head", observed=True):
+        for condition, measures in nested(rows):
+            for name, numbers in measures.items():
+                least, greatest = (min(numbers), max(numbers)) if condition == "unseen" else (None, None)
+                yield Row(last, name, float(np.mean(numbers)), least, greatest, condition=f"{each}:{condition}")
 
 
 def judged(rows: pd.DataFrame) -> dict[str, float]:

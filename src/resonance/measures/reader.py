@@ -21,6 +21,11 @@ MEASURES: dict[str, Definition] = {
         "low, high: least and greatest",
         "source": "cycle log",
     },
+    "pass_gain": {
+        "unit": "nat/token",
+        "formula": "nll of a target of the pair with what is carried at this mark - nll with an empty memory",
+        "source": "interventions (passes)",
+    },
     "lyapunov_<k>": {
         "unit": "nat/cycle",
         "formula": "mean over cycles c + 1, c + 2, ... of log |R_kk|, J Q = Q' R, J the Jacobian of the map of a whole "
@@ -62,6 +67,7 @@ def measure(run: RunData) -> Iterator[Row]:
     """Rows of runs that carry a state or may have an orbit. Pass n of a direction is cycle n of the log."""
     yield from stability(run)
     yield from orbit(run)
+    yield from gains(run)
     if "state_change" not in run.log or run.log["state_change"].isna().all():
         return
     for line in thinned(run.log, "state_change", by_direction=False):
@@ -71,6 +77,16 @@ def measure(run: RunData) -> Iterator[Row]:
     for line in thinned(passes, "loss"):
         mean, low, high = (value - first[line.direction] for value in line[2:])
         yield Row(line.cycle, "loss_since_first_pass", mean, low, high, direction=line.direction)
+
+
+def gains(run: RunData) -> Iterator[Row]:
+    """What the memory is worth at every mark; below 0 it helps."""
+    found = run.experiment("passes")
+    if found.empty:
+        return
+    for (cycle, direction), rows in found.groupby(["cycle", "direction"], observed=True):
+        cost = rows.set_index("quantity")["value"]
+        yield Row(int(str(cycle)), "pass_gain", float(cost["carried"] - cost["empty"]), direction=str(direction))
 
 
 def stability(run: RunData) -> Iterator[Row]:

@@ -37,22 +37,24 @@ class RunData:
     """
 
     identity: Identity
-    log_files: tuple[Path, ...] = ()
-    evaluation_files: tuple[Path, ...] = ()
-    snapshot_files: tuple[Path, ...] = ()
+    logs_files: tuple[Path, ...] = ()
+    evaluations_files: tuple[Path, ...] = ()
+    snapshots_files: tuple[Path, ...] = ()
     stability_files: tuple[Path, ...] = ()
-    critique_files: tuple[Path, ...] = ()
-    generation_files: tuple[Path, ...] = ()
+    critiques_files: tuple[Path, ...] = ()
+    generations_files: tuple[Path, ...] = ()
+    interventions_files: tuple[Path, ...] = ()
+    transfer_files: tuple[Path, ...] = ()
 
     @cached_property
     def log(self) -> pd.DataFrame:
         """The cycle log: one row per bin of cycles and direction, ordered by cycle."""
-        return _joined(self.log_files)
+        return _joined(self.logs_files)
 
     @cached_property
     def evaluations(self) -> pd.DataFrame:
         """One row per cycle, condition, direction, window and target position; `nll` as float64 (nat)."""
-        table = _joined(self.evaluation_files)
+        table = _joined(self.evaluations_files)
         return table.astype({"nll": "float64"}) if len(table) else table
 
     def asked(self, *conditions: str) -> pd.DataFrame:
@@ -66,17 +68,17 @@ class RunData:
     @cached_property
     def metadata(self) -> dict[str, Any]:
         """What the evaluations say of themselves: `kept`, `prefixes`, `bytes` per text."""
-        return read_made_by(self.evaluation_files[0]) if self.evaluation_files else {}
+        return read_made_by(self.evaluations_files[0]) if self.evaluations_files else {}
 
     @cached_property
     def log_metadata(self) -> dict[str, Any]:
         """What the last file of the cycle log says of itself: `cycle`, and `orbit` where one was looked for."""
-        return read_made_by(self.log_files[-1]) if self.log_files else {}
+        return read_made_by(self.logs_files[-1]) if self.logs_files else {}
 
     @cached_property
     def snapshots(self) -> Snapshots:
         """The hidden states, a cycle and layer at a time."""
-        return Snapshots.of(self.snapshot_files)
+        return Snapshots.of(self.snapshots_files)
 
     @cached_property
     def stability(self) -> pd.DataFrame:
@@ -86,12 +88,27 @@ class RunData:
     @cached_property
     def critiques(self) -> pd.DataFrame:
         """One row per mark, head, output and token said: what the head thinks of it, and what is true."""
-        return _joined(self.critique_files)
+        return _joined(self.critiques_files)
 
     @cached_property
     def generations(self) -> pd.DataFrame:
         """One row per mark, direction, window and text that the learner wrote when left alone."""
-        return _joined(self.generation_files)
+        return _joined(self.generations_files)
+
+    @cached_property
+    def interventions(self) -> pd.DataFrame:
+        """One row per mark and finding of an experiment."""
+        return _joined(self.interventions_files)
+
+    def experiment(self, name: str) -> pd.DataFrame:
+        """The findings of one experiment."""
+        table = self.interventions
+        return table if table.empty else table[table["experiment"] == name]
+
+    @cached_property
+    def transfer(self) -> pd.DataFrame:
+        """One row per chunk edge, step and what was measured before and after it."""
+        return _joined(self.transfer_files)
 
 
 def read_run(
@@ -101,6 +118,8 @@ def read_run(
     stability: Sequence[str | Path] = (),
     critiques: Sequence[str | Path] = (),
     generations: Sequence[str | Path] = (),
+    interventions: Sequence[str | Path] = (),
+    transfer: Sequence[str | Path] = (),
     identity: Identity | None = None,
 ) -> RunData:
     """The run that these files belong to.
@@ -111,7 +130,7 @@ def read_run(
     Raises:
         UserError: the files are of different runs, or there is none, or nobody says what the run is called.
     """
-    given = (logs, evaluations, snapshots, stability, critiques, generations)
+    given = (logs, evaluations, snapshots, stability, critiques, generations, interventions, transfer)
     kinds = [tuple(sorted(map(Path, paths))) for paths in given]
     about = {path: read_made_by(path) for paths in kinds for path in paths}
     if not about:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import sha256
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resonance.measures.cka import alignment, centred_gram, null_alignments
 from resonance.measures.heldout import folds, parts
 from resonance.measures.linked import Link, one_to_one, pooled
 from resonance.measures.procrustes import centred, relative_norm, split_drift
 from resonance.measures.run import RunData
+from resonance.measures.sample import Key, generator, trained
 from resonance.measures.table import Definition, Row
 from resonance.measures.vectors import Floats, Moment, Tokens
 
 PERMUTATIONS = 20
-MOST_TOKENS = 1024
-"""Texts with more tokens are compared on so many, evenly spaced: the same ones for every learner."""
 LEAST_LINKS = 20
 
 PROCRUSTES = "snapshots, fp64; derivation in resonance.measures.procrustes"
@@ -81,10 +78,6 @@ MEASURES: dict[str, Definition] = {
 }
 
 
-Key = tuple[object, ...]
-"""What a random draw belongs to: run, cycle, layer, ..."""
-
-
 def measure(run: RunData) -> Iterator[Row]:
     """Rows per cycle and layer. Comparisons with cycle 0 start at the first mark after it."""
     snapshots, links = run.snapshots, one_to_one(run.snapshots.links)
@@ -107,17 +100,14 @@ def measure(run: RunData) -> Iterator[Row]:
 
 def alike(before: Tokens, now: Tokens, key: Key) -> Iterator[Row]:
     """CKA with cycle 0 per direction and side, and its null. Here and below rows leave cycle and layer open."""
-    for direction in np.unique(before.direction[before.direction != "probe"].astype(str)).tolist():
-        for side in ("input", "target"):
-            places = np.flatnonzero((before.direction == direction) & (before.side == side))
-            if len(places) < 4:
-                continue
-            places = evenly(places, MOST_TOKENS)
-            first, later = centred_gram(before.vectors[places]), centred_gram(now.vectors[places])
-            draws = generator("cka_null", *key, direction, side)
-            orders = (draws.permutation(len(places)) for _ in range(PERMUTATIONS))
-            yield Row(0, "cka", alignment(first, later), direction=direction, condition=side)
-            yield null_row("cka_null", null_alignments(first, later, orders), direction, side)
+    for direction, side, places in trained(before):
+        if len(places) < 4:
+            continue
+        first, later = centred_gram(before.vectors[places]), centred_gram(now.vectors[places])
+        draws = generator("cka_null", *key, direction, side)
+        orders = (draws.permutation(len(places)) for _ in range(PERMUTATIONS))
+        yield Row(0, "cka", alignment(first, later), direction=direction, condition=side)
+        yield null_row("cka_null", null_alignments(first, later, orders), direction, side)
 
 
 def split(before: Tokens, now: Tokens, key: Key) -> Iterator[Row]:
@@ -168,14 +158,3 @@ def null_row(name: str, values: Floats, direction: str | None, condition: str) -
     """Mean and central 95 % of what a measure is by chance."""
     low, high = np.percentile(values, [2.5, 97.5])
     return Row(0, name, float(values.mean()), float(low), float(high), direction=direction, condition=condition)
-
-
-def evenly(places: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """At most so many of the places, evenly spaced."""
-    return places if len(places) <= most else places[np.linspace(0, len(places) - 1, most).astype(int)]
-
-
-def generator(*key: object) -> np.random.Generator:
-    """A generator of its own for every key, the same on every machine."""
-    digest = sha256("\0".join(map(str, key)).encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
