@@ -9,9 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from figures.synthetic_tables import DIRECTIONS, tables, tokens
+from report.judged import VERDICTS
+from report.recorded import RUN, write_evaluations, write_snapshots, write_tokens
 
 from resonance.figures import gallery, loss, pair
 from resonance.figures.save import save
+from resonance.report.explorer import explorer_data
 from resonance.report.render import render
 
 NASTY = "<script>alert('1')</script> & \"quotes\" {{ 7 * 7 }} <img src=x onerror=alert(2)>"
@@ -50,6 +53,29 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(loss.draw(tables(2)), folder / gallery.figure_name("loss", "spacing", "shuffled"))
     save(pair.draw(tokens([NASTY], ["b"]), [(0, 0)], "spacing"), folder / gallery.figure_name("pair", "spacing"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def explored(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Two runs to look into, of a pair whose tokens try to break out of the page."""
+    folder = tmp_path_factory.mktemp("explored")
+    cycles = [0, 1, 2, 4, 64]
+    both = [NASTY, " </script>", "<!--", " one", " two", " three", " four", " five"], [f" w{i}" for i in range(60)]
+    pair = write_tokens(folder / "tokens.parquet", *both)
+    states = write_snapshots(folder / "snapshots.parquet", pair, cycles)
+    said = write_evaluations(folder / "evaluations.parquet", pair, cycles)
+    data = explorer_data([states], [said], pair)
+    return [{"run": RUN | {"learner": name}} | data for name in ("gpt", "loreft")]
+
+
+@pytest.fixture
+def full(report: Callable[..., str], explored: list[dict[str, Any]]) -> Callable[..., str]:
+    """Render the study with verdicts and with the explorer."""
+
+    def rendered(name: str = "report.html", **changes: Any) -> str:
+        return report(name, **{"judged": VERDICTS, "explored": explored} | changes)
+
+    return rendered
 
 
 @pytest.fixture

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from figures.synthetic_tables import tables
 from report.conftest import NASTY, STUDY, generations
+from report.judged import VERDICTS
 from report.page import Page
 
 from resonance.errors import UserError
@@ -84,6 +89,14 @@ def test_light_and_dark(report: Report) -> None:
             ("accent", "page"),
             ("agree-ink", "agree"),
             ("ink", "raised"),
+            ("ink", "high"),
+            ("ink", "low"),
+            ("yes", "yes-ground"),
+            ("no", "no-ground"),
+            ("blind", "blind-ground"),
+            ("wait", "wait-ground"),
+            ("input", "page"),
+            ("target", "page"),
         ):
             assert contrast(scheme[ink], scheme[ground]) >= 4.5
 
@@ -175,6 +188,73 @@ def test_wrong_parameters_are_refused(report: Report) -> None:
 def test_an_empty_output_is_said(report: Report) -> None:
     silent = generations().assign(output="")
     assert ">nothing</span>" in report(generations=silent)
+
+
+def test_the_full_page_is_well_formed_and_its_links_lead_somewhere(full: Report) -> None:
+    page = Page(text := full())
+    assert page.faults == []
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {"verdicts", "explorer", "claim-C1a", "explorer-data"} <= set(ids)
+    assert all(attributes["href"][1:] in ids for attributes in page.all("a"))
+    assert (
+        text.index('id="verdicts"')
+        < text.index('id="glance"')
+        < text.index('id="explorer"')
+        < text.index('id="part-1"')
+    )
+    assert full("a.html") == full("b.html")
+
+
+def test_only_the_scripts_of_this_package_may_run(full: Report) -> None:
+    text = full()
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    allowed = re.search(r"script-src([^\"]*)\">", text)
+    assert allowed is not None
+    digests = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in scripts]
+    assert allowed[1].split() == [f"'sha256-{digest}'" for digest in digests]
+    assert len(scripts) == 2
+    assert text.count("<script") == text.count("</script>") == 3
+    outside = re.sub(r"data:[a-z/+]+;base64,[A-Za-z0-9+/=]+", "", text)
+    for script in scripts:
+        assert not {"innerHTML", "eval(", "fetch(", "import("} & set(
+            re.findall(r"innerHTML|eval\(|fetch\(|import\(", script)
+        )
+    assert set(re.findall(r"\w+://[\w./]+", outside)) == {"http://www.w3.org/2000/svg"}
+    assert "on" + "error" not in {key for _, attributes in Page(text).elements for key in attributes}
+
+
+def test_the_explorers_data_hold_every_token_as_it_is(full: Report, explored: list[dict[str, Any]]) -> None:
+    text = full()
+    found = re.search(r'<script type="application/json" id="explorer-data">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    assert not set("<>&") & set(found[1])
+    data = json.loads(found[1])
+    tokens = data["texts"][data["runs"][1]["texts"]["1"]]["tokens"]
+    assert tokens == explored[1]["texts"]["1"]["tokens"]
+    assert tokens[0] == NASTY
+    assert [run["run"]["learner"] for run in data["runs"]] == ["gpt", "loreft"]
+
+
+def test_a_script_stands_there_only_where_it_is_needed(report: Report, explored: list[dict[str, Any]]) -> None:
+    assert report("a.html", judged={"claims": []}).count("<script") == 0
+    assert report("b.html", judged=VERDICTS).count("<script") == 1
+    assert report("c.html", explored=explored).count("<script") == 2
+    assert 'href="#explorer"' not in report("a.html")
+
+
+def test_what_is_not_shown_is_said(full: Report) -> None:
+    study = STUDY | {"seeds": [0, 1, 2]}
+    assert "2 of the 6 runs of the study can be looked at here" in words(full(params=study))
+
+
+def test_a_learner_that_is_not_run_on_a_schedule_has_no_column_there(report: Report) -> None:
+    study = STUDY | {"schedules": {"shuffled": "shuffled", "fixed": "fixed"}}
+    learners = {**STUDY["learners"], "loreft": STUDY["learners"]["loreft"] | {"schedules": ["fixed"]}}
+    text = report(params=study | {"learners": learners})
+    chapter = text[text.index('id="part-1-1"') : text.index('id="part-1-2"')]
+    assert '<th scope="col">gpt</th>' in chapter
+    assert '<th scope="col">loreft</th>' not in chapter
 
 
 def test_rendering_loads_neither_torch_nor_matplotlib() -> None:

@@ -14,12 +14,16 @@ from markupsafe import Markup
 
 from resonance.figures.captions import CAPTIONS, PER_PAIR, Caption
 from resonance.params import parse
+from resonance.report.embedding import explorer, fingerprint
 from resonance.report.final_tables import FamilyTable, family_tables
 from resonance.report.findings import Line, findings
 from resonance.report.pictures import Picture, picture
 from resonance.report.study import learner_lines, schedule_lines
+from resonance.report.verdicts import MEANINGS, verdicts
 from resonance.report.voices import Speaker, speakers
 from resonance.storage import write_text
+
+STYLES = ("report.css", "verdicts.css", "explorer.css")
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Chapter:
-    """All that was found under one schedule of one pair."""
+    """All that was found under one schedule of one pair, and which learners it was run on."""
 
     schedule: str
+    learners: list[str]
     findings: list[Line]
     figures: list[Shown]
     speakers: list[Speaker]
@@ -51,6 +56,14 @@ class Part:
     chapters: list[Chapter]
 
 
+@dataclass(frozen=True)
+class Script:
+    """A script of this package: its text, and the name by which the page lets it run."""
+
+    text: Markup
+    name: str
+
+
 def render(
     out: str | Path,
     params: dict[str, Any],
@@ -58,6 +71,8 @@ def render(
     figures_dir: str | Path,
     provenance: Mapping[str, Any],
     generations: pd.DataFrame,
+    judged: Mapping[str, Any] | None = None,
+    explored: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Write the report to `out`.
 
@@ -68,6 +83,8 @@ def render(
         provenance: what the results belong to, shown as it is: name → text, or name → {name → text}. It must hold no
             time, host or absolute path: the report has the bytes that its inputs give it.
         generations: learner, pair, schedule, seed, cycle, direction, window, prefix, output, reference; may be empty.
+        judged: the verdicts, as `verdicts.read_verdicts` returns them; None where nothing was judged.
+        explored: what `explorer.read_explorer` returns of each run that can be looked at; may be empty.
     """
     study = parse(params)
     learners = in_order(list(study.learners), tables)
@@ -75,20 +92,37 @@ def render(
 
     def chapter(pair: str, schedule: str) -> Chapter:
         own = {family: _of(table, pair, schedule) for family, table in tables.items()}
+        names = [name for name in learners if schedule in (study.learners[name].schedules or study.schedules)]
         return Chapter(
             schedule=schedule,
-            findings=findings(own, learners),
+            learners=names,
+            findings=findings(own, names),
             figures=_shown(folder, [kind for kind in CAPTIONS if kind not in PER_PAIR], pair, schedule),
-            speakers=speakers(_of(generations, pair, schedule), learners) if len(generations) else [],
-            tables=family_tables(own, learners),
+            speakers=speakers(_of(generations, pair, schedule), names) if len(generations) else [],
+            tables=family_tables(own, names),
         )
 
     parts = [
         Part(pair, _shown(folder, PER_PAIR, pair), [chapter(pair, name) for name in study.schedules])
         for pair in study.pairs
     ]
+    places = _figure_places(parts)
+
+    def find(name: str) -> str | Picture | None:
+        return places.get(name) or picture(folder, name)
+
+    told = None if judged is None else verdicts(judged, find)
+    runs = sum(
+        len(each.schedules or study.schedules) * len(each.seeds or study.seeds) for each in study.learners.values()
+    )
+    shown = explorer(explored, total=len(study.pairs) * runs)
+    needed = {"report.js": told is not None and told.claims, "explorer.js": shown}
     page = _environment().get_template("report.html.jinja")
     text = page.render(
+        verdicts=told,
+        meanings=MEANINGS,
+        explorer=shown,
+        scripts=[_script(name) for name, wanted in needed.items() if wanted],
         study=study,
         learners=learner_lines(study, learners),
         schedules=schedule_lines(study),
@@ -111,9 +145,30 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    # the only text that is not escaped, and it is this package's own
-    environment.globals["css"] = Markup((here / "report.css").read_text(encoding="utf-8"))  # noqa: S704
+    # the only texts that are not escaped, and they are this package's own
+    css = "".join((here / name).read_text(encoding="utf-8") for name in STYLES)
+    environment.globals["css"] = Markup(css)  # noqa: S704
     return environment
+
+
+def _script(name: str) -> Script:
+    """A script of this package. It holds nothing of the study, so its name is the same in every report."""
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return Script(Markup(text), fingerprint(text))  # noqa: S704
+
+
+def _figure_places(parts: Sequence[Part]) -> dict[str, str]:
+    """Where each figure stands in the page: by the name of its file, and by its kind, then the first of that kind."""
+    found: dict[str, str] = {}
+    for p, part in enumerate(parts, start=1):
+        for shown in part.figures:
+            found.setdefault(f"{shown.kind}-{part.pair}", f"figure-{p}-{shown.kind}")
+            found.setdefault(shown.kind, f"figure-{p}-{shown.kind}")
+        for c, chapter in enumerate(part.chapters, start=1):
+            for shown in chapter.figures:
+                found.setdefault(f"{shown.kind}-{part.pair}-{chapter.schedule}", f"figure-{p}-{c}-{shown.kind}")
+                found.setdefault(shown.kind, f"figure-{p}-{c}-{shown.kind}")
+    return found
 
 
 def _of(table: pd.DataFrame, pair: str, schedule: str) -> pd.DataFrame:
