@@ -153,7 +153,8 @@ class Study:
             read_pair(Path(PAIRS, pair))
         if strange := [family for family in self.params.measures.left_out if family not in FAMILIES]:
             raise UserError(
-                f"params.yaml: measures.left_out: {strange[0]!r} is not a family of measures{nearest(strange[0], FAMILIES)}."
+                f"params.yaml: measures.left_out: {strange[0]!r} is not a family of measures"
+                f"{nearest(strange[0], FAMILIES)}."
             )
         if unknown := [claim for claim in self.params.claims if claim not in CLAIMS]:
             raise UserError(f"params.yaml: claims: {unknown[0]!r} is not a claim{nearest(unknown[0], CLAIMS)}.")

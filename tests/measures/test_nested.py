@@ -70,6 +70,11 @@ def of_doubt(table: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
     return (table["doubt"] + 0.5 * table["position"] / LENGTH - 0.1 * np.log2(1 + table["cycle"])).to_numpy()
 
 
+def of_time(table: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Learns in the course of a run how often all is wrong, and of later marks forgets it."""
+    return (table["cycle"].map({0: 0, 1: 0, 2: 1, 4: 3, 8: 3, 16: 1, 32: -2}) + 0.1 * noise(table, rng)).to_numpy()
+
+
 def noise(table: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
     return rng.normal(0, 2, len(table))
 
@@ -85,7 +90,7 @@ def test_a_head_that_knows_more_gains(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("head", [of_doubt, noise, sure])
+@pytest.mark.parametrize("head", [of_doubt, of_time, noise, sure])
 def test_a_head_that_knows_no_more_gains_nothing(head, seed):
     assert np.abs(gains(head, seed)).max() < 0.002
 
@@ -101,6 +106,27 @@ def test_the_head_of_place_would_gain_from_a_line_over_positions(monkeypatch):
     """Why each place has a weight of its own."""
     monkeypatch.setattr(nested, "STRENGTH", 1e9)
     assert gains(of_place)[0] > 0.03
+
+
+def test_how_sure_a_head_is_from_mark_to_mark_does_not_matter():
+    """In a network that learns both the head's estimates and the errors change with time, not always together."""
+
+    def drifting(table: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+        return knowing(table, rng) + 3 * table["cycle"].map(MARKS.index) ** 1.5
+
+    assert gains(drifting) == pytest.approx(gains(knowing), abs=1e-9)
+
+
+def test_marks_where_all_is_wrong_or_nothing_is_have_no_area():
+    table = critiques(knowing)
+    late = table["cycle"] > 4
+    assert set(found(table.assign(error=np.where(late, table["cycle"] == 8, table["error"])))["later"]) == {
+        "errors",
+        "error_rate",
+    }
+    table.loc[table["cycle"] == 8, "error"] = True
+    scores = found(table)["later"]
+    assert scores["auroc_gain"][0] > 0.1
 
 
 def test_a_head_that_knows_of_the_marks_it_was_fitted_at_alone_gains_nothing():
@@ -133,7 +159,11 @@ def test_what_is_unseen_was_not_fitted():
 
 
 def test_areas_are_those_of_scikit_learn():
-    """One column of 0 and 1 for each place, no weight on the constant, the same ridge."""
+    """One column of 0 and 1 for each place, no weight on the constant, the same ridge; mean over pairs of a mark."""
+
+    def centred(rows: pd.DataFrame, values: pd.Series) -> pd.Series:
+        return values - values.groupby(rows["cycle"]).transform("mean")
+
     table = critiques(knowing)
     early, late = table[table["cycle"].isin((1, 2, 4))], table[table["cycle"].isin((8, 16, 32))]
     areas = []
@@ -143,10 +173,10 @@ def test_areas_are_those_of_scikit_learn():
             columns = [
                 rows["position"],
                 np.log2(1 + rows["cycle"]),
-                rows["entropy"],
-                np.log(rows["confidence"] / (1 - rows["confidence"])),
+                centred(rows, rows["entropy"]),
+                centred(rows, np.log(rows["confidence"] / (1 - rows["confidence"]))),
             ]
-            columns += [np.log(rows["estimate"] / (1 - rows["estimate"]))] if with_estimate else []
+            columns += [centred(rows, np.log(rows["estimate"] / (1 - rows["estimate"])))] if with_estimate else []
             features.append(np.stack(columns, axis=1))
         mean, spread = features[0].mean(0), features[0].std(0)
         place = [
@@ -155,7 +185,10 @@ def test_areas_are_those_of_scikit_learn():
         ]
         x, z = (np.hstack([(f - mean) / spread, p]) for f, p in zip(features, place, strict=True))
         fitted = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-12, max_iter=100).fit(x, early["error"])
-        areas.append(roc_auc_score(late["error"], fitted.decision_function(z)))
+        marks = late.assign(score=fitted.decision_function(z)).groupby("cycle")
+        each = [roc_auc_score(rows["error"], rows["score"]) for _, rows in marks]
+        pairs = [rows["error"].sum() * (~rows["error"]).sum() for _, rows in marks]
+        areas.append(np.dot(each, pairs) / sum(pairs))
     scores = found(table)["later"]
     assert scores["auroc_base"] == pytest.approx([areas[0]], abs=1e-9)
     assert scores["auroc_gain"] == pytest.approx([areas[1] - areas[0]], abs=1e-9)

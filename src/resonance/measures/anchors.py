@@ -16,7 +16,7 @@ MEASURES: dict[str, Definition] = {
     },
     "follow_share_sham": {
         "unit": "share",
-        "formula": "the same where the other text has an anchor that was not touched: swapped against what stands there",
+        "formula": "the same where the other text has an untouched anchor: swapped against what stands there",
         "source": SOURCE,
     },
     "follow": {
@@ -40,8 +40,8 @@ def measure(run: RunData) -> Iterator[Row]:
         odds = rows.pivot_table(index="item", columns="quantity", values="value", observed=True)
         for place, suffix in (("own", ""), ("sham", "_sham")):
             change = odds[place] - odds[f"{place}_before"]
-            yield Row(at, f"follow_share{suffix}", float((odds[place] > 0).mean()), direction=where)
-            yield Row(
-                at, f"follow{suffix}", *(float(x) for x in (change.mean(), change.min(), change.max())), direction=where
-            )
+            share = float((odds[place] > 0).mean())
+            yield Row(at, f"follow_share{suffix}", share, direction=where)
+            mean, low, high = (float(value) for value in (change.mean(), change.min(), change.max()))
+            yield Row(at, f"follow{suffix}", mean, low, high, direction=where)
         yield Row(at, "number", float(len(odds)), direction=where)

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+
+from resonance import params
+from resonance.learning.batch import batch
+from resonance.networks.network import State
+from resonance.params import DIRECTIONS
 from resonance.snapshots.experiments.scene import Finding, Scene
 from resonance.text.prompt import prompt
-from resonance.learning.batch import batch
-from resonance.params import DIRECTIONS
 
 
 def findings(scene: Scene) -> Iterator[Finding]:
@@ -19,16 +23,18 @@ def findings(scene: Scene) -> Iterator[Finding]:
     if not learner.memory.keeps:
         return
     carried = learner.carried
+    windows = range(tokens.windows)
+
+    def cost(direction: params.Direction, memory: State | None) -> float:
+        """Mean −log p of the whole target with this memory."""
+        learner.carried, nll = memory, []
+        for window in windows:
+            made = prompt(tokens, direction, learner.settings.marker, window)
+            asked = batch(made, direction, window, learner.device)
+            nll.append(learner.answer(learner.memory.shown(asked, memory)).nll_N.double())
+        return float(torch.cat(nll).mean())
+
     for direction in DIRECTIONS:
-        for name, memory in (("carried", carried), ("empty", None)):
-            learner.carried = memory
-            costs = [
-                learner.answer(learner.memory.shown(asked, memory)).nll_N.double()
-                for window in range(tokens.windows)
-                for asked in [
-                    batch(prompt(tokens, direction, learner.settings.marker, window), direction, window, learner.device)
-                ]
-            ]
-            total = sum(float(cost.sum()) for cost in costs)
-            yield Finding(name, total / sum(len(cost) for cost in costs), direction)
+        yield Finding("carried", cost(direction, carried), direction)
+        yield Finding("empty", cost(direction, None), direction)
     learner.carried = carried

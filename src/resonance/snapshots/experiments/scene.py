@@ -29,7 +29,7 @@ class Scene:
     """A learner at a mark.
 
     learner: as it is after `cycle` cycles; an experiment leaves it as it was. start: the same learner, untouched.
-    tokens: the pair as it is written, whatever this learner is shown. examples: its clean prompts, by direction and window.
+    tokens: the pair as it is written, whatever this learner is shown. examples: its clean prompts.
     """
 
     learner: Learner
