@@ -17,7 +17,7 @@ def test_a_study_is_whole(path, monkeypatch):
     study = Study(load(path))
     study.check()
     assert study.edges[-1] == study.params.cycles
-    assert len(study.edges) <= (4 if path.stem == "default" else 8)
+    assert len(study.edges) <= {"default": 4, "full": 16}.get(path.stem, 8)
 
 
 def test_the_default_study_is_the_default():
