@@ -200,6 +200,22 @@ def test_what_a_learner_fills_first_it_has_nothing_to_learn_about():
     assert max(early) > 1e-3
 
 
+@pytest.mark.parametrize("kind", ["kl-bwd", "kl-fwd"])
+def test_a_student_can_learn_to_do_two_steps_of_its_teacher_in_one(kind):
+    """Where masks and steps are drawn once and for all: what the teacher does is then a function of what is shown."""
+    learner, batch = moved(made(steps=2, least=2, divergence=kind), 0.2), example()
+    optimizer = torch.optim.Adam(learner.network.parameters(), lr=3e-3)
+    terms = []
+    for _ in range(50):
+        term = sum(visit(learner, cycle, batch) for cycle in range(1, 4)) / 3
+        term.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        terms.append(float(term.detach()))
+    assert terms[0] > 0.05
+    assert terms[-1] < terms[0] / 3
+
+
 def test_gradients_reach_the_student_alone():
     learner, batch = moved(made(steps=4), 0.2), example()
     for cycle in (1, 2, 3):

@@ -104,7 +104,7 @@ class Synthetic:
     def critiques(self, stop: int) -> pa.Table:
         """Every third token of the own output is wrong, of the controlled one every fourth; heads mistake one in 7."""
         rows: list[dict[str, Any]] = []
-        outputs = [("own", 3), ("controlled", 4), ("corrupted:replaced-15", 2)]
+        outputs = [("own", 3), ("controlled", 4), ("corrupted:replaced-15", 2), ("reranked:own", 5)]
         for cycle, head, (source, apart), direction in product(self.inside(stop), self.heads, outputs, DIRECTIONS):
             for position in range(self.length):
                 error = position % apart == 0

@@ -23,7 +23,7 @@ def table(synthetic: Callable, **what: object) -> pd.DataFrame:
 def test_every_head_and_source_at_every_mark(synthetic: Callable) -> None:
     rows = pd.DataFrame(critics.measure(synthetic(heads=("critic", "introspection")).write()))
     assert sorted(rows["cycle"].unique()) == [0, 1, 2, 4, 8]
-    sources = ("own", "controlled", "corrupted:replaced-15", "later", "unseen")
+    sources = ("own", "controlled", "corrupted:replaced-15", "reranked:own", "later", "unseen")
     assert set(rows["condition"]) == {f"{head}:{source}" for head in ("critic", "introspection") for source in sources}
     assert not rows.duplicated(["cycle", "condition", "measure"]).any()
 

@@ -14,7 +14,19 @@ from pipeline.repository import Made, Repository
 
 RUNS = [f"{learner}/spacing/shuffled/0" for learner in ("gpt", "reader")]
 CHUNKS = ["000000000002", "000000000004"]
-FAMILIES = ["loss", "memorisation", "probes", "similarity", "geometry", "reader", "decoding"]
+FAMILIES = [
+    "loss",
+    "memorisation",
+    "confidence",
+    "probes",
+    "similarity",
+    "neighbours",
+    "geometry",
+    "topology",
+    "correspondence",
+    "reader",
+    "decoding",
+]
 
 TABLES = {
     "data/derived/corpus.parquet": {"package", "module", "name", "text"},

@@ -38,6 +38,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "correspondence": ("snapshots",),
     "reader": ("logs", "stability", "interventions"),
     "critics": ("critiques",),
+    "selective": ("critiques",),
     "decoding": ("generations",),
     "tempered": ("interventions", "evaluations"),
     "matching": ("interventions", "snapshots"),

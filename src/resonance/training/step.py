@@ -81,6 +81,7 @@ class Trainer:
         with torch.set_grad_enabled(bool(self.parameters)):
             outputs = self.learner.read_together(slots)
             read = [self._measure(*slot) for slot in zip(slots, outputs, moments, strict=True)]
+        with torch.enable_grad():
             self._backward(sum(loss for loss, _ in read), share)
         return [row for _, row in read]
 
@@ -106,8 +107,9 @@ class Trainer:
         )
         with torch.enable_grad():
             critique = {tag: head.loss(learner, batch, seen, moment) for tag, head in learner.heads.items()}
+            loss = loss + sum(critique.values())
         cosine_L, norm_L = self.check.look(batch, seen)
-        return loss + sum(critique.values()), {
+        return loss, {
             "loss": batch.loss(seen),
             "accuracy": batch.accuracy(seen),
             **{f"term.{tag}": term.detach() for tag, term in terms.items()},
@@ -119,7 +121,8 @@ class Trainer:
 
     def _backward(self, loss: Tensor | float, share: float) -> None:
         if self.parameters or self.head_parameters:
-            (loss * share).backward()  # type: ignore[union-attr]
+            with torch.enable_grad():  # heads learn where nothing else does
+                (loss * share).backward()  # type: ignore[union-attr]
 
     def _update(self, cycle: int) -> dict[str, Tensor]:
         """One step of both optimizers; the norms of the gradient and of the change of the trained parameters."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, rms_norm
 
 from resonance import params
 from resonance.errors import UserError
@@ -25,7 +25,7 @@ from resonance.networks.network import Output
 
 
 class Critic(Head):
-    """See `params.Critic`. Of the last hidden state h of each token that the learner said: v = W h + b, two numbers.
+    """See `params.Critic`. Of the last hidden state of each token that the learner said, h: v = W h + b, two numbers.
 
     sigmoid(v_0) is the probability that the token is wrong, v_1 an estimate of the edit distance of all that follows
     (`deviation.Deviation`: `error_N`, `suffix_N`). Minimised: mean over tokens of cross-entropy + (v_1 - suffix)² / 2.
@@ -101,10 +101,14 @@ class Critic(Head):
 
 
 def heard(learner: Learner, batch: Batch, said_1N: Tensor) -> Tensor:
-    """The last hidden state of each token said [N, D], float32: what the learner knows once it has said it."""
+    """The last hidden state of each token said [N, D], float32: what the learner knows once it has said it.
+
+    Its root mean square is brought to 1, as networks do before their own head: what layers leave can be so small that
+    weights which start at 0 take hundreds of cycles to say anything.
+    """
     hidden_BTD = learner.read(batch.said(said_1N), whole=True).hidden[-1]
     assert hidden_BTD is not None
-    return hidden_BTD[0, batch.prompt :].float()
+    return rms_norm(hidden_BTD[0, batch.prompt :].float(), hidden_BTD.shape[-1:])
 
 
 def estimator(width: int, hidden: int, draws: torch.Generator) -> nn.Module:
