@@ -24,7 +24,7 @@ GROUND = {
 """Known to all; each knows only these."""
 ROOF = {"plan", "housekeeping", "reference", "systems", "costs", "cli", "__main__"}
 """They hold it all together, and no package knows them."""
-WITHOUT_TORCH = ["text", "schedule", "measures", "figures", "report", *GROUND, *sorted(ROOF - {"__main__"})]
+WITHOUT_TORCH = ["text", "schedule", "measures", "claims", "figures", "report", *GROUND, *sorted(ROOF - {"__main__"})]
 
 
 def module(file: Path) -> str:
