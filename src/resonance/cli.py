@@ -239,6 +239,23 @@ def draw_figures(a: argparse.Namespace) -> None:
     draw_runs(a.pair, a.schedule, a.learners, read_families(a.tables), a.snapshots, a.out)
 
 
+@verb("pair", "learners*", "tables*", "out")
+def draw_across(a: argparse.Namespace) -> None:
+    """Draw what compares the schedules of one pair."""
+    from resonance.figures.gallery import draw_across
+    from resonance.measures.table import read_families
+
+    draw_across(a.pair, a.learners, read_families(a.tables), a.out)
+
+
+@verb("verdicts", "out")
+def draw_verdicts(a: argparse.Namespace) -> None:
+    """Draw the claims of a study at a glance."""
+    from resonance.figures.gallery import draw_verdicts
+
+    draw_verdicts(json.loads(Path(a.verdicts).read_text(encoding="utf-8")), a.out)
+
+
 @verb("name", "tokens", "snapshots*", "evaluations*", "out")
 def explore_run(a: argparse.Namespace) -> None:
     """Write what the explorer of the report shows of one run."""

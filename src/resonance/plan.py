@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resonance.claims import NAMES as CLAIMS
 from resonance.errors import UserError
-from resonance.figures.captions import CAPTIONS, PER_PAIR
+from resonance.figures.captions import PER_PAIR, PER_RUNS, PER_STUDY
 from resonance.measures import FAMILIES
 from resonance.members import module_name, modules
 from resonance.params import Hub, Member, Params, Run, nearest
@@ -186,9 +186,8 @@ class Study:
 
     def figures(self) -> list[str]:
         """Every figure, without its suffix."""
-        kinds = [kind for kind in CAPTIONS if kind not in PER_PAIR]
-        runs = product(kinds, self.params.pairs, self.params.schedules)
-        names = ["-".join(parts) for parts in (*product(PER_PAIR, self.params.pairs), *runs)]
+        runs = product(PER_RUNS, self.params.pairs, self.params.schedules)
+        names = ["-".join(parts) for parts in (PER_STUDY, *product(PER_PAIR, self.params.pairs), *runs)]
         return [f"{RESULTS}/figures/{name}" for name in names]
 
     def wanted(self) -> set[str]:

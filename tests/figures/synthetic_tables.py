@@ -39,7 +39,11 @@ def tables(
     Made once per combination: change a copy.
     """
     found: dict[str, list[dict[str, object]]] = {
-        family: [] for family in ("loss", "memorisation", "probes", "similarity", "reader")
+        family: []
+        for family in (
+            *("loss", "memorisation", "probes", "similarity", "reader", "transfer", "anchors", "confidence", "critics"),
+            *("geometry", "correspondence", "matching"),
+        )
     }
     for place, name in enumerate(NAMES[:learners]):
         for seed in range(seeds):
@@ -49,6 +53,7 @@ def tables(
                 found[family].append(key | {"cycle": cycle, "measure": measure, "value": value} | more)
 
             _one_run(add, place, seed, last, depth, carries=place % 3 == 0)
+            _around_it(add, place, seed, last, depth, criticises=place % 4 == 0)
     return {family: tidy(rows) for family, rows in found.items()}
 
 
@@ -70,8 +75,11 @@ def _one_run(add: Callable[..., None], place: int, seed: int, last: int, depth: 
             if direction in ("1>1", "2>2"):
                 for answer, share in (("store", known), ("follow", (1 - known) / 4), ("other", (1 - known) * 3 / 4)):
                     add("probes", f"{answer}_share", cycle, share, condition="input:edited", **here)
+            for condition, share in (("clean", known), ("input:blank", known / 2)):
+                add("memorisation", "token_accuracy", cycle, share, condition=condition, **here)
             if cycle:
                 add("loss", "loss_online", cycle, 7.6 * (1 - known) + 0.02, **here)
+                add("loss", "accuracy_online", cycle, known, **here)
                 if carries:
                     add("reader", "loss_since_first_pass", cycle, -0.3 * (1 - 1 / cycle), **here)
         if carries:
@@ -85,6 +93,47 @@ def _one_run(add: Callable[..., None], place: int, seed: int, last: int, depth: 
             add("similarity", "rest", cycle, drift * 0.6, **where)
             add("similarity", "rotation_share", cycle, 0.64, **where)
             add("similarity", "rotation_share_null", cycle, 0.01, **where)
+
+
+def _around_it(add: Callable[..., None], place: int, seed: int, last: int, depth: int, criticises: bool) -> None:
+    """What is measured beside the losses: steps, anchors, confidence, heads, dimensions, correspondence."""
+    speed = 0.1 / (1 + place % 4) * (1 + 0.1 * seed)
+    for cycle in marks(last):
+        known = 1 - np.exp(-speed * cycle)
+        for direction in ("1>2", "2>1"):
+            add("anchors", "follow_share", cycle, (1 - known) / 2, direction=direction)
+            add("matching", "mrr_likelihood", cycle, 0.2 + known / 2, direction=direction)
+        for condition, right in (("clean", known), ("target:paraphrase", 0.1), ("target:unrelated", 0.05)):
+            add("confidence", "brier", cycle, (known - right) ** 2 + 0.1, condition=condition, direction="1>2")
+            add("confidence", "ece_mass", cycle, known - right + 0.01, condition=condition, direction="1>2")
+            for k in (0, 7, 14):
+                for measure, value in (("reliability", right * k / 14), ("confidence", (k + 0.5) / 15)):
+                    add("confidence", f"{measure}_{k}", cycle, value, condition=condition, direction="1>2")
+                share = {0: 1 - known, 7: known / 4, 14: known * 3 / 4}[k]
+                add("confidence", f"weight_{k}", cycle, share, condition=condition, direction="1>2")
+        if criticises and cycle:
+            for measure, value in (("auroc", 0.9), ("auroc_confidence", 0.8), ("auroc_entropy", 0.75)):
+                add("critics", measure, cycle, 0.5 + (value - 0.5) * known, condition="critic:own")
+                add("critics", measure, cycle, 0.1, condition="critic:sample")
+        for layer in range(depth + 1):
+            for measure, value in (("participation_ratio", 40), ("rankme", 60), ("two_nn", 12)):
+                held = value * (1 - known * layer / (2 * depth))
+                add("geometry", measure, cycle, held, layer=layer, direction="1>2", condition="target")
+                add("geometry", measure, cycle, 1.0, layer=layer, direction="1>2", condition="input")
+            for measure, value in (("mrr_texts", 0.5 + known / 5), ("mrr_roles", 1 - known / 9)):
+                add("correspondence", measure, cycle, value, layer=layer, condition="input-target")
+            shifted = {"low": 0.1, "high": 0.3, "condition": "input", "layer": layer}
+            add("correspondence", "mrr_texts_null", cycle, 0.2, **shifted)
+    add("correspondence", "mrr_texts_lexical", 0, 0.8)
+    if criticises:
+        add("critics", "auroc_gain", last, 0.04, condition="critic:later")
+    for edge in sorted({max(1, last // 4), max(1, last // 2), last}):
+        for i in DIRECTIONS:
+            add("transfer", "transfer_own_net", edge, -0.02 / edge, direction=i)
+            for j in DIRECTIONS:
+                if j != i and (i, j) != ("1>1", "2>1"):
+                    sign = 1 if i[0] == j[0] else -1
+                    add("transfer", "transfer_net", edge, sign * 0.4 * (1 + place), direction=j, condition=f"after:{i}")
 
 
 def states(learners: int = 2, last: int = 64, layers: int = 2, width: int = 8) -> pd.DataFrame:

@@ -11,16 +11,16 @@ from figures.test_trajectory import write_snapshot
 
 from resonance.errors import UserError
 from resonance.figures import gallery
-from resonance.figures.captions import CAPTIONS, PER_PAIR
+from resonance.figures.captions import ACROSS, CAPTIONS, PER_PAIR, PER_RUNS, PER_STUDY
 
 DOCS = Path(__file__).parents[2] / "docs" / "figures.md"
 
 
 def test_names_of_a_study() -> None:
     names = gallery.figure_names(["spacing", "coffee"], ["shuffled"])
-    assert names[:4] == ["pair-spacing", "concepts-spacing", "pair-coffee", "concepts-coffee"]
-    assert "loss-coffee-shuffled" in names
-    assert len(names) == len(set(names)) == 2 * len(CAPTIONS)
+    assert names[:3] == ["verdicts", "pair-spacing", "concepts-spacing"]
+    assert {"pair-coffee", "depth-coffee", "loss-coffee-shuffled"} <= set(names)
+    assert len(names) == len(set(names)) == 2 * len(CAPTIONS) - len(PER_STUDY)
 
 
 def test_names_that_would_collide_are_refused() -> None:
@@ -29,19 +29,21 @@ def test_names_that_would_collide_are_refused() -> None:
 
 
 def test_every_kind_is_drawn_has_a_caption_and_is_documented() -> None:
-    assert {*gallery.FROM_TABLES, *PER_PAIR, "trajectory"} == set(CAPTIONS)
+    assert {*gallery.FROM_TABLES, "trajectory"} == set(PER_RUNS)
+    assert set(gallery.OVER_SCHEDULES) == set(ACROSS)
+    assert {*PER_RUNS, *PER_PAIR, *PER_STUDY} == set(CAPTIONS)
     documented = DOCS.read_text(encoding="utf-8")
     for kind, caption in CAPTIONS.items():
         assert f"## `{kind}`" in documented
         assert caption.reading in documented
-        assert caption.source.split()[0] in documented
+        assert caption.source.split()[0].rstrip(",") in documented
 
 
 def test_all_files_of_a_pair_and_schedule_are_drawn(tmp_path: Path) -> None:
     snapshot = tmp_path / "s.parquet"
     write_snapshot(snapshot, [0, 1], 3)
     gallery.draw_runs("spacing", "shuffled", ["gpt"], tables(2), [snapshot], tmp_path / "figures")
-    wanted = {name for name in gallery.figure_names(["spacing"], ["shuffled"]) if not name.startswith(PER_PAIR)}
+    wanted = {f"{kind}-spacing-shuffled" for kind in PER_RUNS}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         f"{n}.{s}" for n in wanted for s in ("svg", "png")
     }
@@ -67,6 +69,16 @@ def test_snapshots_of_other_runs_are_not_read(tmp_path: Path) -> None:
 def test_the_pair_is_drawn_from_its_tokens(tmp_path: Path, tokens_file: Path) -> None:
     gallery.draw_pair(tokens_file, tmp_path)
     assert {path.name for path in tmp_path.glob("*.svg")} == {"pair-tiny.svg", "concepts-tiny.svg"}
+
+
+def test_what_compares_schedules_is_drawn_once_per_pair(tmp_path: Path) -> None:
+    gallery.draw_across("spacing", ["gpt"], tables(2), tmp_path)
+    assert {path.name for path in tmp_path.glob("*.png")} == {"permutations-spacing.png", "depth-spacing.png"}
+
+
+def test_the_claims_are_drawn_once(tmp_path: Path) -> None:
+    gallery.draw_verdicts({"claims": []}, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"verdicts.svg", "verdicts.png"}
 
 
 def test_drawing_loads_no_network_library() -> None:

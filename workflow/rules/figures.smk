@@ -12,7 +12,7 @@ rule draw_pair:
     input:
         tokens="data/derived/tokens/{pair}/pair/tokens.parquet",
     output:
-        svg=[f"results/figures/{kind}-{{pair}}.svg" for kind in PER_PAIR],
+        svg=[f"results/figures/{kind}-{{pair}}.svg" for kind in TEXTS],
         png=[
             report(
                 f"results/figures/{kind}-{{pair}}.png",
@@ -20,7 +20,7 @@ rule draw_pair:
                 category="{pair}",
                 labels={"figure": kind, "schedule": "–"},
             )
-            for kind in PER_PAIR
+            for kind in TEXTS
         ],
     log:
         "logs/draw_pair/{pair}.log",
@@ -30,6 +30,53 @@ rule draw_pair:
         code=code("resonance.figures.gallery"),
     shell:
         "python -m resonance draw-pair --tokens {input.tokens} --out results/figures --log {log}"
+
+
+rule draw_across:
+    input:
+        tables=expand("results/tables/{family}.parquet", family=FAMILIES),
+    output:
+        svg=[f"results/figures/{kind}-{{pair}}.svg" for kind in ACROSS],
+        png=[
+            report(
+                f"results/figures/{kind}-{{pair}}.png",
+                caption="../report/across.rst",
+                category="{pair}",
+                labels={"figure": kind, "schedule": "all"},
+            )
+            for kind in ACROSS
+        ],
+    log:
+        "logs/draw_across/{pair}.log",
+    conda:
+        "../envs/resonance.yaml"
+    params:
+        code=code("resonance.figures.gallery"),
+        learners=list(PARAMS.learners),
+    shell:
+        "python -m resonance draw-across --pair {wildcards.pair} --learners {params.learners}"
+        " --tables {input.tables} --out results/figures --log {log}"
+
+
+rule draw_verdicts:
+    input:
+        verdicts="results/verdicts.json",
+    output:
+        svg="results/figures/verdicts.svg",
+        png=report(
+            "results/figures/verdicts.png",
+            caption="../report/verdicts.rst",
+            category="claims",
+            labels={"figure": "verdicts", "schedule": "all"},
+        ),
+    log:
+        "logs/draw_verdicts.log",
+    conda:
+        "../envs/resonance.yaml"
+    params:
+        code=code("resonance.figures.gallery"),
+    shell:
+        "python -m resonance draw-verdicts --verdicts {input.verdicts} --out results/figures --log {log}"
 
 
 rule draw_figures:
@@ -89,6 +136,7 @@ rule explore_run:
 
 rule render_report:
     input:
+        glance="results/figures/verdicts.svg",
         tables=expand("results/tables/{family}.parquet", family=FAMILIES),
         pairs=expand(
             "results/figures/{kind}-{pair}.svg", kind=PER_PAIR, pair=PARAMS.pairs

@@ -21,7 +21,7 @@ shell.prefix(
 )
 
 from resonance.errors import UserError
-from resonance.figures.captions import CAPTIONS, PER_PAIR
+from resonance.figures.captions import ACROSS, PER_PAIR, PER_RUNS, TEXTS
 from resonance.housekeeping import set_aside, unrecorded
 from resonance.measures import KINDS
 from resonance.params import canonical, load
@@ -36,7 +36,7 @@ except UserError as error:
 
 PARAMS = STUDY.params
 FAMILIES = STUDY.families
-FIGURES = [kind for kind in CAPTIONS if kind not in PER_PAIR]
+FIGURES = list(PER_RUNS)
 
 
 wildcard_constraints:

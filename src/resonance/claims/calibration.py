@@ -41,7 +41,7 @@ CLAIM = Claim(
         "Label smoothing, averaged weights or one temperature may do the same without a teacher.",
     ),
     would_change="the same slope without a teacher, or with label smoothing in its place",
-    figure="calibration",
+    figure="reliability",
     primary=True,
 )
 PROBES: Where = {"conditions": ("target:paraphrase", "target:unrelated")}

@@ -35,7 +35,7 @@ CLAIM = Claim(
         "Mean over all layers, so that no layer is picked.",
     ),
     would_change="paraphrases that are found no better than by common words, in texts that were never trained on",
-    figure="identity",
+    figure="correspondence",
 )
 
 

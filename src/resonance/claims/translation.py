@@ -32,7 +32,7 @@ CLAIM = Claim(
         "An untrained network prefers the new word half of the time, here and at the untouched place.",
     ),
     would_change="more than a tenth of the swapped anchors followed, and more log odds there than elsewhere",
-    figure="translation",
+    figure="dose",
 )
 
 

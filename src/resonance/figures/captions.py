@@ -20,10 +20,25 @@ class Caption:
     source: str
 
 
-PER_PAIR = ("pair", "concepts")
-"""Figures that are drawn once per pair; all others once per pair and schedule."""
+TEXTS = ("pair", "concepts")
+"""Figures of the two texts."""
+ACROSS = ("permutations", "depth")
+"""Figures that compare the schedules of a pair."""
+PER_PAIR = (*TEXTS, *ACROSS)
+"""Figures that are drawn once per pair."""
+PER_STUDY = ("verdicts",)
+"""Figures that are drawn once."""
 
 CAPTIONS: dict[str, Caption] = {
+    "verdicts": Caption(
+        "The claims at a glance",
+        "One row per claim. The point is the effect of its first criterion, divided by the smallest effect that would "
+        "matter for this claim (SESOI), so that all claims have one axis: at 0 nothing was found, from 1 on it "
+        "matters, and the green side is that of the claim. The line is the 95 % interval over the units; without a "
+        "line there are too few of them. An arrow lies beyond the axis. A claim can be refuted only where its positive "
+        "control passed, since only then would the effect have been seen.",
+        "verdicts.json",
+    ),
     "pair": Caption(
         "The two texts",
         "Each box is a segment with its first words, from top to bottom as in the text. A line joins a segment of the "
@@ -37,6 +52,23 @@ CAPTIONS: dict[str, Caption] = {
         "shape say in which text it stands. Coloured lines are relations that the texts tell in words; grey ones join "
         "what stands close in a sentence, for each concept the two strongest. Distances on the page mean little.",
         "tokens.parquet of the pair",
+    ),
+    "permutations": Caption(
+        "Do the permutations matter?",
+        "One panel per learner that was run on several schedules, one line per seed: after how many cycles 99% of the "
+        "target tokens are the most likely ones before the update, mean of the four directions. Level lines: the "
+        "schedule does not matter. Lines that rise and fall together: it does, whatever the seed. Lines that cross: "
+        "the seed decides. An open mark at the top is a run that did not get there. What is seen is a spread; whether "
+        "it is more than chance is said by claim C12.",
+        "tables/loss.parquet",
+    ),
+    "depth": Caption(
+        "Depth of the interweaving, or data?",
+        "What a paraphrase that was never trained on costs at the end of a run, per byte, lower is better. Left, "
+        "against the number of cycles for which one direction is trained in a row: a line that rises says that finer "
+        "interweaving helps. Right, against the number of versions of the pair: a line that falls says that data help. "
+        "Both have the same vertical axis, so the slopes can be compared, per doubling of the dose.",
+        "tables/probes.parquet",
     ),
     "loss": Caption(
         "Loss on the four directions",
@@ -62,6 +94,50 @@ CAPTIONS: dict[str, Caption] = {
         "does the answer follow the edit (copying), repeat the trained word (reciting) or neither?",
         "tables/probes.parquet",
     ),
+    "understanding": Caption(
+        "Recitation against understanding",
+        "A path through the snapshots of each learner. Left: the further right, the more of the targets is known by "
+        "heart; the further up, the more a paraphrase of the target costs against cycle 0. A path that falls while it "
+        "goes right learns something that serves other words; one that rises recites and forgets, or grows too sure of "
+        "itself. Right: at the places where the input was edited, to the right the answer is the trained word, upwards "
+        "the edited one; what is missing to 100% is neither. A reciter ends at the lower right, a copier at the upper "
+        "left.",
+        "tables/memorisation.parquet, tables/probes.parquet",
+    ),
+    "reliability": Caption(
+        "As right as it is sure?",
+        "Predictions in bins of their largest probability, against the share of them that are right. On the diagonal "
+        "both are equal; below it the network is too sure, above it not sure enough. The area of a mark is the share "
+        "of the tokens that are in its bin: a small mark away from the diagonal is a few tokens. Known targets (left) "
+        "are right whatever is believed, so calibration is to be read on texts that were never trained on (right).",
+        "tables/confidence.parquet, tables/memorisation.parquet",
+    ),
+    "dose": Caption(
+        "Dose and response",
+        "The same six endpoints for all learners in one panel each, over cycles: what is known, what is recited where "
+        "the input says otherwise, how often a name or number that was exchanged in the input is followed into the "
+        "other text (an untrained network: half of the time), what new texts cost, and how wrong the confidence on "
+        "them is. Points are seeds; the band, from four seeds on, is the 95 % interval of their mean at that cycle, by "
+        "Student's t. It speaks of seeds of this pair and recipe, and of one cycle at a time.",
+        "tables/loss.parquet, tables/probes.parquet, tables/anchors.parquet, tables/confidence.parquet",
+    ),
+    "critic": Caption(
+        "Do heads know where their network errs?",
+        "The chance that a wrong token is rated worse than a right one, among the tokens of the learner's own greedy "
+        "output; ½ is guessing. A head says something only as far as its line lies above those that need no head. "
+        "The gain at the corner is what remains beyond the place in the text and the network's own confidence, at "
+        "marks after those that were fitted. Points end where too few tokens are wrong to say anything.",
+        "tables/critics.parquet",
+    ),
+    "interference": Caption(
+        "What a step on one direction does to the others",
+        "Each row is one more step of the learner's own optimizer on that direction, each column the loss of a "
+        "direction: how much it changes, per gain of the step's own direction. Blue helps, red harms, and a number "
+        "beyond the colours is still printed. The grey diagonal is the change of the own loss itself; where it is tiny "
+        "the numbers of its row mean nothing. What a step without any gradient does, by momentum, is subtracted from "
+        "all of them. With many learners only the last chunk edge, or the first and the last, is drawn.",
+        "tables/transfer.parquet",
+    ),
     "reader": Caption(
         "Reading without training",
         "Only learners that carry a recurrent state from cycle to cycle. Left: by how much one more cycle changes the "
@@ -83,6 +159,23 @@ CAPTIONS: dict[str, Caption] = {
         "have one colour scale, so brightness can be compared across learners.",
         "tables/similarity.parquet",
     ),
+    "geometry": Caption(
+        "How many dimensions the states fill",
+        "Three measures of the same thing for the states of the targets, layer by layer, from the dark embedding to "
+        "the light last layer: the participation ratio and RankMe count directions with much variance, two nearest "
+        "neighbours the dimensions at the finest scale. They differ in what they count, so their heights cannot be "
+        "compared, and all of them are bounded by the number of tokens. A fall says that states come to lie in fewer "
+        "dimensions, not that something was understood.",
+        "tables/geometry.parquet",
+    ),
+    "correspondence": Caption(
+        "Which forms correspond",
+        "A segment is looked up among all segments of another text, or of the same text in another role; 1 means that "
+        "the right one always comes first. The level line is what common words find without any network, the grey band "
+        "what the states find when the segments of one text are shifted: only what lies above both, and above cycle 0, "
+        "was learned. The same segment in two roles has the same words, so an untrained network already has nearly 1.",
+        "tables/correspondence.parquet, tables/matching.parquet",
+    ),
     "trajectory": Caption(
         "Paths of the texts inside the network",
         "The mean state of each text in the last layer, in the plane of greatest variance of that learner, fitted once "
@@ -94,3 +187,6 @@ CAPTIONS: dict[str, Caption] = {
     ),
 }
 """All figures, in the order in which the report shows them."""
+
+PER_RUNS = tuple(kind for kind in CAPTIONS if kind not in PER_PAIR + PER_STUDY)
+"""Figures that are drawn once per pair and schedule."""

@@ -24,6 +24,8 @@ DRIFT, REST, SHARE, NULL = "drift", "rest", "rotation_share", "rotation_share_nu
 KINDS = ("rotation", "rest")
 SEAMLESS: Any = {"edgecolors": "face", "linewidth": 0.4}
 """Fields overlap by a hair: viewers of SVG show the page through the seams of fields that only touch."""
+MOST = 6
+"""Maps in a row, when there are more than eight learners."""
 FRAME = 0.33
 """Inches of a panel's width that the names of the layers take."""
 
@@ -52,29 +54,40 @@ def draw(tables: Tables) -> Figure:
     if not maps:
         why = f"the table similarity holds no {DRIFT} and {REST} after cycle 0."
         return notice("Drift since cycle 0", why)
-    columns = 2 if len(maps) <= 4 else 4
+    columns = 2 if len(maps) <= 4 else 4 if len(maps) <= 8 else MOST
     page = sheet(
         [panel_title(name, kind, columns) for name in maps for kind in KINDS],
         title=headline(table, last_shares(table)),
-        subtitle=describe(table, spread=False) + " · held-out tokens",
+        subtitle=describe(table, spread=False)
+        + " · held-out tokens"
+        + (" · of each two maps, left: rotation, right: rest" if columns == MOST else ""),
         strip=0.45,
         columns=columns,
-        height=1.5 if columns == 2 else 1.3,
+        height={2: 1.5, 4: 1.3}.get(columns, 1.05),
         share=False,
         frame=FRAME,
     )
+    if columns == MOST:
+        for name, axes in zip(maps, page.panels[::2], strict=True):
+            room = 2 * WIDTH / columns - FRAME
+            axes.set_title(shortened(name, room, RC["axes.titlesize"], "bold"), loc="left", weight="bold")
     greatest = max(float(part.to_numpy(float).max()) for own in maps.values() for part in own)
     norm = PowerNorm(0.5, vmin=0, vmax=greatest or 1.0)
     for place, axes in enumerate(page.panels):
         own = list(maps.values())[place // 2]
-        _map(axes, own[place % 2], norm, most=6 if columns == 2 else 3)
+        _map(axes, own[place % 2], norm, most={2: 6, 4: 3}.get(columns, 2))
     _scale(page, norm)
     page.label("cycle (one column per snapshot)", "layer (0 = embedding)")
     return page.figure
 
 
 def panel_title(name: str, kind: str, columns: int) -> str:
-    """`gpt: rotation`; of a long name as much as there is room for, so that the kind always stands there."""
+    """`gpt: rotation`; of a long name as much as there is room for, so that the kind always stands there.
+
+    Where maps are narrow, the left one has the name alone, which may run on above the right one.
+    """
+    if columns == MOST:
+        return ""
     room = WIDTH / columns - FRAME - text_width(f": {kind}", RC["axes.titlesize"], "bold")
     return f"{shortened(name, room, RC['axes.titlesize'], 'bold')}: {kind}"
 

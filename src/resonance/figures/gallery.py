@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from resonance.errors import UserError
-from resonance.figures import concepts, drift, loss, pair, probes, reader, recall, trajectory
-from resonance.figures.captions import CAPTIONS, PER_PAIR
+from resonance.figures import (
+    concepts,
+    correspondence,
+    critic,
+    depth,
+    dose,
+    drift,
+    geometry,
+    interference,
+    loss,
+    pair,
+    permutations,
+    probes,
+    reader,
+    recall,
+    reliability,
+    trajectory,
+    understanding,
+    verdicts,
+)
+from resonance.figures.captions import PER_PAIR, PER_RUNS, PER_STUDY
 from resonance.figures.rows import Tables
 from resonance.figures.save import save
 from resonance.storage import read_made_by, read_table
@@ -21,9 +41,20 @@ FROM_TABLES = {
     "loss": loss.draw,
     "recall": recall.draw,
     "probes": probes.draw,
+    "understanding": understanding.draw,
+    "reliability": reliability.draw,
+    "dose": dose.draw,
+    "critic": critic.draw,
+    "interference": interference.draw,
     "reader": reader.draw,
     "drift": drift.draw,
+    "geometry": geometry.draw,
+    "correspondence": correspondence.draw,
 }
+"""Figures of one pair and schedule that need nothing but tables."""
+
+OVER_SCHEDULES = {"permutations": permutations.draw, "depth": depth.draw}
+"""Figures of one pair that need the tables of all its schedules."""
 
 
 def figure_name(kind: str, pair_name: str, schedule: str = "") -> str:
@@ -37,14 +68,8 @@ def figure_names(pairs: Sequence[str], schedules: Sequence[str]) -> list[str]:
     Raises:
         UserError: two of them would get the same name (pair `a`, schedule `b-c` and pair `a-b`, schedule `c`).
     """
-    names = [figure_name(kind, name) for name in pairs for kind in PER_PAIR]
-    names += [
-        figure_name(kind, name, schedule)
-        for name in pairs
-        for schedule in schedules
-        for kind in CAPTIONS
-        if kind not in PER_PAIR
-    ]
+    names = [*PER_STUDY, *(figure_name(kind, name) for name in pairs for kind in PER_PAIR)]
+    names += [figure_name(kind, name, schedule) for name in pairs for schedule in schedules for kind in PER_RUNS]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UserError(
@@ -65,6 +90,18 @@ def draw_pair(tokens: str | Path, out: str | Path) -> None:
     }
     for kind, figure in figures.items():
         save(figure, Path(out) / figure_name(kind, facts["name"]))
+
+
+def draw_across(pair_name: str, learners: Sequence[str], tables: Tables, out: str | Path) -> None:
+    """Draw what compares the schedules of one pair into the folder `out`; arguments as of `draw_runs`."""
+    kept = {family: ordered(table[table["pair"] == pair_name], learners) for family, table in tables.items()}
+    for kind, draw in OVER_SCHEDULES.items():
+        save(draw(kept), Path(out) / figure_name(kind, pair_name))
+
+
+def draw_verdicts(judged: Mapping[str, Any], out: str | Path) -> None:
+    """Draw `verdicts` into the folder `out` from what stands in results/verdicts.json."""
+    save(verdicts.draw(judged), Path(out) / "verdicts")
 
 
 def draw_runs(

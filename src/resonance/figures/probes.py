@@ -8,10 +8,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from resonance.figures.blocks import Column, blocks
 from resonance.figures.cycles import LABEL, cycle_axis, in_cycles
 from resonance.figures.notice import notice
 from resonance.figures.rows import Tables, describe, draw_seeds, last_values, learners, rows
-from resonance.figures.sheet import Group, of, sheet
+from resonance.figures.sheet import of
 from resonance.figures.style import (
     BLACK,
     BLUE,
@@ -31,7 +32,7 @@ from resonance.figures.style import (
 
 
 @dataclass(frozen=True)
-class Column:
+class Lines:
     """One column of panels: its heading, the unit of its vertical axis, and which rows are which line.
 
     `lines` names (measure, condition) of the family `probes`.
@@ -43,7 +44,7 @@ class Column:
 
 
 COLUMNS = (
-    Column(
+    Lines(
         "new text as target",
         "bit/byte",
         {
@@ -52,8 +53,8 @@ COLUMNS = (
             ("bits_per_byte", "target:shuffled"): Mark(GREY, DOTTED, "^", "shuffled target"),
         },
     ),
-    Column(
-        "true target, changed input",
+    Lines(
+        "changed input",
         "loss added (nat/token)",
         {
             ("input_effect", "input:blank"): Mark(BLACK, SOLID, "o", "blank input"),
@@ -61,7 +62,7 @@ COLUMNS = (
             ("input_effect", "input:edited"): Mark(VERMILLION, DOTTED, "^", "edited input"),
         },
     ),
-    Column(
+    Lines(
         "answer at edited places",
         "share of these places",
         {
@@ -85,35 +86,28 @@ def draw(tables: Tables) -> Figure:
     if table.empty:
         return notice("New texts and changed inputs", "the table probes holds no row of the measures that are drawn.")
     names = learners(table)
-    groups: list[Group] = [(column.heading, list(column.lines.values())) for column in COLUMNS]
-    page = sheet(
-        [name if place == 0 else "" for name in names for place in range(len(COLUMNS))],
+    page = blocks(
+        names,
+        [Column(column.heading, column.unit, list(column.lines.values())) for column in COLUMNS],
         title=headline(table),
         subtitle=describe(table) + " · mean over directions",
-        groups=groups,
-        columns=len(COLUMNS),
-        height=1.75 if len(names) <= 4 else 1.35,
-        share="col",
+        across=LABEL,
     )
     last = int(table["cycle"].max())
-    for place, axes in enumerate(page.panels):
-        own = table[table["learner"] == names[place // len(COLUMNS)]]
-        column = COLUMNS[place % len(COLUMNS)]
-        for (measure, condition), mark in column.lines.items():
-            draw_seeds(axes, own[(own["measure"] == measure) & (own["condition"] == condition)], mark)
-        if not axes.lines:
-            axes.text(0.5, 0.5, "not asked", size=SMALL, color=GREY, ha="center", transform=axes.transAxes)
-        cycle_axis(axes, last, most=3)
-        axes.set_ylabel(column.unit, size=SMALL)
-    for place, axes in enumerate(page.panels[: len(COLUMNS)]):
-        if place == 0:
-            axes.set_ylim(bottom=0)
-        if place == 1:
-            axes.axhline(0, color=GREY, linewidth=0.7)
-        if place == 2:
-            axes.set_ylim(0, 1)
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    page.label(LABEL)
+    for name in names:
+        own = table[table["learner"] == name]
+        for column, axes in zip(COLUMNS, page.of[name], strict=True):
+            for (measure, condition), mark in column.lines.items():
+                draw_seeds(axes, own[(own["measure"] == measure) & (own["condition"] == condition)], mark)
+            if not axes.lines:
+                axes.text(0.5, 0.5, "not asked", size=SMALL, color=GREY, ha="center", transform=axes.transAxes)
+        page.of[name][1].axhline(0, color=GREY, linewidth=0.7)
+    for axes in page.of[names[0]]:
+        cycle_axis(axes, last, most=page.ticks)
+    first, _, third = page.of[names[0]]
+    first.set_ylim(bottom=0)
+    third.set_ylim(0, 1)
+    third.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return page.figure
 
 

@@ -129,7 +129,7 @@ def of(value: str, name: str) -> str:
 
 
 def columns_for(count: int) -> int:
-    """Panels per row, so that a grid of 1 to 20 panels is neither a column nor a tape."""
+    """Panels per row, so that a grid is neither a column nor a tape and a panel is never too narrow to be read."""
     if count <= 3:
         return max(count, 1)
     if count == 4:
@@ -159,7 +159,7 @@ def sheet(
         subtitle: what it was drawn from.
         legend: the kinds of line, once for all panels.
         note: said before the legend.
-        groups: instead of one legend, one per column of panels, each with a heading.
+        groups: headings above the columns of panels, each with a legend; they stand below the common legend.
         strip: inches kept free between legend and panels, for a colour scale.
         columns: panels per row; chosen by their number when None.
         height: of one panel in inches; chosen by the columns when None.
@@ -245,11 +245,13 @@ class _Heading:
             order = [row * self.columns + column for column in range(self.columns) for row in range(self.rows)]
             marks = [self.legend[place] for place in order if place < len(self.legend)]
             _legend(figure, marks, (left, top / total), self.columns)
+            top -= self.rows * TEXT * 1.75 / 72
         for place, (name, group) in enumerate(self.groups):
             start = (0.5 + place * (WIDTH - 0.5) / len(self.groups)) / WIDTH
             below = top - 0.5 * TEXT / 72
             figure.text(start, below / total, name, size=TEXT, weight="bold", va="top")
-            _legend(figure, group, (start - 0.03 / WIDTH, (below - 1.3 * TEXT / 72) / total), 1)
+            if group:
+                _legend(figure, group, (start - 0.03 / WIDTH, (below - 1.3 * TEXT / 72) / total), 1)
 
 
 def _legend(figure: Figure, marks: Sequence[Mark], corner: tuple[float, float], columns: int) -> None:

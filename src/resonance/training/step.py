@@ -107,7 +107,7 @@ class Trainer:
         )
         with torch.enable_grad():
             critique = {tag: head.loss(learner, batch, seen, moment) for tag, head in learner.heads.items()}
-            loss = loss + sum(critique.values())
+            loss = loss + sum(critique.values())  # type: ignore[assignment]
         cosine_L, norm_L = self.check.look(batch, seen)
         return loss, {
             "loss": batch.loss(seen),
