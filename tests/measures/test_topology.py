@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from resonance.measures import topology
 from resonance.measures.sample import generator
-from resonance.measures.topology import Diagram, bottleneck, diagram, noise_like, scaled_distances
+from resonance.measures.topology import MOST_POINTS, Diagram, bottleneck, diagram, noise_like, scaled_distances
 
 
 def draw(seed: int, n: int = 60, d: int = 9) -> np.ndarray:
@@ -140,7 +140,7 @@ def test_a_ring_stands_out_of_noise(synthetic: Callable) -> None:
 def test_rows_are_of_the_cloud_of_evenly_spaced_tokens(synthetic: Callable) -> None:
     run = synthetic(cycles=(0,), length=200, layers=1).write()
     rows = {(r.direction, r.measure): r.value for r in topology.measure(run)}
-    own = run.snapshots.at(0).layer(0).where("1>2", "target").vectors[np.linspace(0, 199, 128).astype(int)]
+    own = run.snapshots.at(0).layer(0).where("1>2", "target").vectors[np.linspace(0, 199, MOST_POINTS).astype(int)]
     assert rows["1>2", "h1_persistence"] == diagram(own).persistence()["h1_persistence"]
 
 

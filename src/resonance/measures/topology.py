@@ -13,7 +13,7 @@ from resonance.measures.sample import Key, evenly, generator
 from resonance.measures.table import Definition, Row
 from resonance.measures.vectors import Floats, Tokens
 
-MOST_POINTS = 128
+MOST_POINTS = 64
 DRAWS = 5
 LEAST = 4
 PLACES = (("1>2", "target"), ("probe", "unrelated"))
@@ -21,7 +21,7 @@ PLACES = (("1>2", "target"), ("probe", "unrelated"))
 trained on. Every cloud costs as much as all other measures of it together."""
 
 SOURCE = (
-    "snapshots, fp64, by gudhi; at most 128 tokens, evenly spaced, distances / their median; Vietoris-Rips complex, "
+    "snapshots, fp64, by gudhi; at most 64 tokens, evenly spaced, distances / their median; Vietoris-Rips complex, "
     "coefficients modulo 11"
 )
 NULL = "the same of a Gaussian cloud of the same size and covariance: mean, least and greatest of 5 draws"
