@@ -257,10 +257,10 @@ def topology(plant: Plant, effect: float, control: bool = True, spread: float = 
     plant.put("similarity.drift", drift, **asked)
     plant.put("similarity.rotation_share", effect, spread=spread, **asked)
     plant.put("similarity.rotation_share_null", 0.01, **asked)
-    for name, value in (("none", 6.0), ("affine", 1.0 if control else 5.5), ("own", 0.5), ("rotation_null", 6.5)):
-        plant.put(f"stitching.stitch_{name}", value, layers=(1, 2), conditions=("pair",))
     at = {"layers": (1, 2), "conditions": ("pair",)}
-    plant.put("stitching.stitch_rotation", 6.0 - 5 * effect, **at)
+    for name, value in (("none", 5.5), ("affine", 0.5 if control else 5.0), ("rotation_null", 6.0)):
+        plant.put(f"stitching.divergence_{name}", value, **at)
+    plant.put("stitching.divergence_rotation", 5.5 - 5 * effect, **at)
     plant.put("stitching.stitch_recovery", min(1.0, effect + 0.4), spread=spread, **at)
     plant.put("stitching.divergence_restored", effect, spread=spread, layers=(1, 2), conditions=("probe",))
     plant.learned()

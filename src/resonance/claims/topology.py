@@ -29,7 +29,8 @@ CLAIM = Claim(
     sesoi=0.5,
     direction="above",
     roles={"learner": Role("gpt")},
-    control="stitching works: the affine map recovers at least half of what no map loses",
+    control="stitching works: with the affine map predictions diverge half as far from the learner's own as without"
+    " one, or less",
     traps=(
         "In the sample a rotation explains a fifth of pure noise: the judges are types that it was not fitted on.",
         "Where nothing has moved there is nothing to split.",
@@ -61,14 +62,14 @@ def judge(evidence: Evidence) -> Ruling:
             Criterion.above(0.5, stitch("divergence_restored", "probe"), "of what no map loses, on probes", "of it"),
             Criterion.above(
                 0.0,
-                stitch("stitch_rotation_null") - stitch("stitch_rotation"),
+                stitch("divergence_rotation_null") - stitch("divergence_rotation"),
                 "gain over permuted tokens",
                 "nat/token",
             ),
         ),
         control=evidence.control(
             CLAIM.control,
-            lambda: (stitch("stitch_none") - stitch("stitch_affine")) / (stitch("stitch_none") - stitch("stitch_own")),
+            lambda: 1 - stitch("divergence_affine") / stitch("divergence_none"),
             0.5,
         ),
         secondary=chain(
