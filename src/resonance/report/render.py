@@ -12,7 +12,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from resonance.figures.captions import CAPTIONS, PER_PAIR, Caption
+from resonance.figures.captions import CAPTIONS, PER_PAIR, PER_RUNS, Caption
 from resonance.params import parse
 from resonance.report.embedding import explorer, fingerprint
 from resonance.report.final_tables import FamilyTable, family_tables
@@ -97,7 +97,7 @@ def render(
             schedule=schedule,
             learners=names,
             findings=findings(own, names),
-            figures=_shown(folder, [kind for kind in CAPTIONS if kind not in PER_PAIR], pair, schedule),
+            figures=_shown(folder, PER_RUNS, pair, schedule),
             speakers=speakers(_of(generations, pair, schedule), names) if len(generations) else [],
             tables=family_tables(own, names),
         )
