@@ -78,7 +78,7 @@ def test_metadata_says_what_made_it(tmp_path: Path) -> None:
     write_schedule(tmp_path / "one.parquet", Blocked(length=3), 7, 1, 0, 9, {"code": "abc"})
     assert storage.read_made_by(tmp_path / "one.parquet") == {
         "kind": "schedule",
-        "order": {"tag": "blocked", "length": 3},
+        "order": {"tag": "blocked", "length": 3, "seed": None},
         "seed": 7,
         "windows": 1,
         "start": 0,
@@ -243,7 +243,7 @@ def test_what_was_expected_is_read(tmp_path: Path) -> None:
     [
         ({"seed": 8}, "seed 7 in place of 8"),
         ({"stop": 20, "seed": 7}, "stop 10 in place of 20"),
-        ({"order": {"tag": "rotating"}}, 'order {"tag":"shuffled"} in place of {"tag":"rotating"}'),
+        ({"order": {"tag": "rotating"}}, 'order {"seed":null,"tag":"shuffled"} in place of {"tag":"rotating"}'),
         ({"code": "abc"}, 'code null in place of "abc"'),
     ],
 )
