@@ -9,21 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from resonance.measures.run import Identity, RunData
+from resonance.snapshots.interventions import SCHEMA
 from resonance.storage import write_table
-
-WORD = pa.dictionary(pa.int8(), pa.string())
-SCHEMA = pa.schema(
-    {
-        "cycle": pa.int64(),
-        "experiment": WORD,
-        "direction": WORD,
-        "layer": pa.int16(),
-        "item": pa.int32(),
-        "other": pa.int32(),
-        "quantity": WORD,
-        "value": pa.float64(),
-    }
-)
 
 
 def run(folder: Path, rows: list[dict[str, Any]], **files: tuple[Path, ...]) -> RunData:
