@@ -125,7 +125,7 @@ def test_after_many_steps_the_mean_is_that_of_torch():
     for cycle in range(1, 4):
         for slot, batch in enumerate(ALL):
             trainer._slot(batch, Moment(0, cycle, slot), 1.0)
-            trainer._update(cycle)
+            trainer.update(cycle)
             part.after_step(learner, batch, Moment(0, cycle, slot))
             theirs.update_parameters(learner.network)
     for name, mean in theirs.module.named_parameters():

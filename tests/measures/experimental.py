@@ -15,7 +15,6 @@ from measures.test_transfer import SCHEMA as STEPS
 from measures.test_transfer import gains, lines
 
 from resonance.measures.run import RunData
-from resonance.measures.tempered import TEMPERATURES
 from resonance.storage import write_table
 
 
@@ -23,7 +22,7 @@ def findings(clauses: int) -> list[dict[str, Any]]:
     """One mark, all experiments."""
     draws = np.random.default_rng(0)
     asked = {
-        "tempered": product(["nll:target:unrelated"], [None], [None], [0, 1], range(len(TEMPERATURES))),
+        "tempered": product(["nll:target:unrelated"], [None], [None], [0, 1], range(-4, 13)),
         "matching": [
             *product(["score"], ["1>2", "2>1"], [None], range(clauses), range(clauses)),
             *(("hidden", direction, None, n, n) for direction in ("1>2", "2>1") for n in range(3)),

@@ -9,7 +9,7 @@ import pytest
 from measures.interventions import run, table
 
 from resonance.measures import tempered
-from resonance.measures.tempered import TEMPERATURES, crossed
+from resonance.measures.tempered import crossed
 from resonance.storage import write_table
 
 
@@ -24,7 +24,8 @@ def test_overconfidence_alone_costs_nothing_after_a_temperature(tmp_path: Path) 
     target = np.array([np.random.default_rng(n).choice(12, p=softmax(row)) for n, row in enumerate(scores)])
     rows = []
     for cycle, factor in ((0, 1.0), (8, 4.0)):
-        for other, temperature in enumerate(TEMPERATURES):
+        for other in range(-4, 13):
+            temperature = 2 ** (other / 4)
             nll = -np.log(
                 np.array([softmax(row * factor / temperature)[t] for row, t in zip(scores, target, strict=True)])
             )

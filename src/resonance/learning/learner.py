@@ -21,7 +21,7 @@ from resonance.learning.part import below as under
 from resonance.learning.part import restore
 from resonance.learning.scope import Scope
 from resonance.members import implementation
-from resonance.networks.network import Answer, Below, Network, Output, State
+from resonance.networks.network import Answer, Below, Edit, Network, Output, State
 
 if TYPE_CHECKING:
     from resonance.text.tokens import Tokens
@@ -131,14 +131,17 @@ class Learner:
         """Whether these sequences may be read in one pass: none sees another, nor the places that fill it up."""
         return len(batches) > 1 and self.network.causal and not self.memory.keeps and self.scope.edit(1) is None
 
-    def read_together(self, batches: Sequence[Batch]) -> list[Output]:
-        """One pass over sequences of any lengths, filled up at their ends; no state is returned."""
+    def read_together(self, batches: Sequence[Batch], edit: Edit | None = None) -> list[Output]:
+        """One pass over sequences of any lengths, filled up at their ends; no state is returned.
+
+        edit: of the hidden states, the same in every sequence.
+        """
         lengths = [batch.tokens_BT.shape[1] for batch in batches]
         tokens_BT = batches[0].tokens_BT.new_zeros(len(batches), max(lengths))
         for row, batch in enumerate(batches):
             tokens_BT[row, : lengths[row]] = batch.tokens_BT[0]
         with self.autocast():
-            output = self.network(tokens_BT)
+            output = self.network(tokens_BT, edit=edit)
         return [output.part(slice(row, row + 1), slice(length)) for row, length in enumerate(lengths)]
 
     def answer(self, batch: Batch) -> Answer:

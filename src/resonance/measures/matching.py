@@ -10,7 +10,7 @@ import pandas as pd
 
 from resonance.measures.correspondence import Pieces
 from resonance.measures.lexical import bm25
-from resonance.measures.retrieval import Links, one_way
+from resonance.measures.retrieval import Links, one_way, shifted
 from resonance.measures.run import RunData
 from resonance.measures.table import Definition, Row
 from resonance.measures.vectors import Floats
@@ -63,9 +63,7 @@ def measured(asked: Asked, run: RunData, direction: str) -> Iterator[Row]:
     """What can be said of one direction at one cycle; both are left open."""
     scores_AB = asked.scores_AB - asked.scores_AB.mean(axis=0)
     yield Row(0, "mrr_likelihood", one_way(scores_AB, asked.links_AB))
-    null = np.array(
-        [one_way(np.roll(scores_AB, shift, axis=1), asked.links_AB) for shift in range(1, scores_AB.shape[1])]
-    )
+    null = shifted(scores_AB, asked.links_AB, one_way)
     low, high = np.percentile(null, [2.5, 97.5])
     yield Row(0, "mrr_likelihood_null", float(null.mean()), float(low), float(high))
     if asked.hidden_AB.any():

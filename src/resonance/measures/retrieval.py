@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,9 +43,9 @@ def mean_reciprocal(ranks: list[float]) -> float:
     return float(np.mean([1 / rank for rank in ranks])) if ranks else float("nan")
 
 
-def shifted(scores_AB: Floats, links_AB: Links) -> Floats:
-    """`mrr` with the pieces of B shifted round, for every shift: [B − 1]. The order of the pieces stays."""
-    return np.array([mrr(np.roll(scores_AB, shift, axis=1), links_AB) for shift in range(1, scores_AB.shape[1])])
+def shifted(scores_AB: Floats, links_AB: Links, found: Callable[[Floats, Links], float] = mrr) -> Floats:
+    """`found` with the pieces of B shifted round, for every shift: [B − 1]. The order of the pieces stays."""
+    return np.array([found(np.roll(scores_AB, shift, axis=1), links_AB) for shift in range(1, scores_AB.shape[1])])
 
 
 def cosine_scores(a_AD: Floats, b_BD: Floats) -> Floats:

@@ -26,9 +26,6 @@ MEASURES: dict[str, Definition] = {
     },
 }
 
-TEMPERATURES = tuple(2.0 ** (step / 4) for step in range(-4, 13))
-"""Those of the experiment: `other` counts them."""
-
 
 def measure(run: RunData) -> Iterator[Row]:
     """Rows per cycle and probe, condition `target:<probe>`."""
@@ -37,10 +34,10 @@ def measure(run: RunData) -> Iterator[Row]:
         return
     for (cycle, quantity), rows in found.groupby(["cycle", "quantity"], observed=True):
         condition = str(quantity).removeprefix("nll:")
-        nll_HT = rows.pivot_table(index="item", columns="other", values="value").to_numpy()
-        cost, chosen = crossed(nll_HT)
+        nll_HT = rows.pivot_table(index="item", columns="other", values="value")
+        cost, chosen = crossed(nll_HT.to_numpy())
         size = run.metadata["bytes"][probe(condition, run.metadata["bytes"])]
-        low, high = sorted(TEMPERATURES[place] for place in chosen)
+        low, high = sorted(2.0 ** (nll_HT.columns[place] / 4) for place in chosen)
         at = int(str(cycle))
         yield Row(at, "bits_per_byte_tempered", cost / (log(2) * size), direction="1>2", condition=condition)
         yield Row(at, "temperature", (low * high) ** 0.5, low, high, direction="1>2", condition=condition)

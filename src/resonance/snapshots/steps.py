@@ -156,22 +156,18 @@ class Edge:
 
     def step(self, direction: str) -> None:
         """A step of training on one direction: all terms, their weights, clipping, the rate of the next cycle."""
-        batch, moment = self.batches[direction], self.moment
-        self.trainer._step_on([batch], [moment])
-        self.trainer._update(moment.cycle)
-        for objective in self.learner.objectives.values():
-            objective.after_step(self.learner, batch, moment)
+        self.trainer.step([self.batches[direction]], [self.moment])
 
     def step_on_half(self, direction: str, half: str) -> None:
         """The same on the loss of the network alone, over half of the target."""
         nll_N = self.nll(direction)
         nll_N[half_of(nll_N, half)].mean().backward()
-        self.trainer._update(self.moment.cycle)
+        self.trainer.update(self.moment.cycle)
 
     def step_on_nothing(self) -> None:
         """The same with a gradient of 0: momentum and decay."""
         (self.nll(DIRECTIONS[0]) * 0).sum().backward()
-        self.trainer._update(self.moment.cycle)
+        self.trainer.update(self.moment.cycle)
 
     def nll(self, direction: str) -> Tensor:
         """-log p of each target token as training sees it (of a network that fills masks, times its weight): [N]."""

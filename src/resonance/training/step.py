@@ -56,11 +56,7 @@ class Trainer:
         steps = [batches] if learner.settings.update == "cycle" else [[batch] for batch in batches]
         for slots in steps:
             moments = [Moment(learner.seed, cycle, len(rows) + slot) for slot in range(len(slots))]
-            taken = self._step_on(slots, moments)
-            norms = self._update(cycle)
-            rows += [row | norms for row in taken]
-            for objective in learner.objectives.values():
-                objective.after_step(learner, slots[-1], moments[-1])
+            rows += self.step(slots, moments)
         parts: list[Objective | Head] = [*learner.objectives.values(), *learner.heads.values()]
         for part in parts:
             if part.every and cycle % part.every == 0:
@@ -73,7 +69,15 @@ class Trainer:
             table = torch.cat([table, torch.full((len(rows), 1), change, dtype=torch.float64)], dim=1)
         return names, table
 
-    def _step_on(self, slots: list[Batch], moments: list[Moment]) -> list[dict[str, Tensor]]:
+    def step(self, slots: list[Batch], moments: list[Moment]) -> list[dict[str, Tensor]]:
+        """One step of the optimizers on these slots, each with its share; what was measured, by name, per slot."""
+        taken = self._backward_of(slots, moments)
+        norms = self.update(moments[-1].cycle)
+        for objective in self.learner.objectives.values():
+            objective.after_step(self.learner, slots[-1], moments[-1])
+        return [row | norms for row in taken]
+
+    def _backward_of(self, slots: list[Batch], moments: list[Moment]) -> list[dict[str, Tensor]]:
         """Forward and backward over the slots of one step, each with its share; what was measured, by name."""
         share = 1 / len(slots)
         if not self.learner.together(slots):
@@ -124,8 +128,11 @@ class Trainer:
             with torch.enable_grad():  # heads learn where nothing else does
                 (loss * share).backward()  # type: ignore[union-attr]
 
-    def _update(self, cycle: int) -> dict[str, Tensor]:
-        """One step of both optimizers; the norms of the gradient and of the change of the trained parameters."""
+    def update(self, cycle: int) -> dict[str, Tensor]:
+        """One step of both optimizers along the gradients that are there.
+
+        Returns the norms of the gradient and of the change of the trained parameters.
+        """
         if self.head_optimizer is not None:
             self._step(self.head_optimizer, list(self.head_parameters.values()), cycle)
         if self.optimizer is None:

@@ -5,8 +5,7 @@ import torch
 from snapshots.experiments.scenes import TOKENS, learner, scene
 
 from resonance.learning.batch import batch
-from resonance.measures import tempered as family
-from resonance.snapshots.experiments.tempered import TEMPERATURES, findings, nll
+from resonance.snapshots.experiments.tempered import QUARTERS, findings, nll
 from resonance.text.prompt import prompt
 
 
@@ -18,9 +17,9 @@ def test_temperature_one_is_the_loss_itself() -> None:
             prompt(TOKENS, "1>2", "relation", target_ids=TOKENS.ids("unrelated")), "1>2", 0, torch.device("cpu")
         )
         whole = made.answer(asked).nll_N[: -asked.end].sum()
-    one = [f.value for f in found if TEMPERATURES[f.other] == 1]
+    one = [f.value for f in found if f.other == 0]
     assert sum(one) == pytest.approx(float(whole), rel=1e-5)
-    assert len(found) == 2 * len(TEMPERATURES)
+    assert len(found) == 2 * len(QUARTERS)
 
 
 def test_a_temperature_divides_the_scores() -> None:
@@ -28,7 +27,3 @@ def test_a_temperature_divides_the_scores() -> None:
     target_N = torch.tensor([0, 1, 2, 3, 4])
     expected = torch.nn.functional.cross_entropy(log_p_NV / 2, target_N, reduction="none")
     assert torch.allclose(nll(log_p_NV, target_N, 2.0), expected)
-
-
-def test_measure_and_experiment_count_the_same_temperatures() -> None:
-    assert family.TEMPERATURES == TEMPERATURES

@@ -29,17 +29,7 @@ def predictions(learner: Learner, asked: Sequence[Batch]) -> Iterator[Tensor]:
             if asked[row + len(together)].prompt != together[0].prompt:
                 break
             together.append(asked[row + len(together)])
-        yield from _read(learner, together)
+        outputs = learner.read_together(together, learner.scope.edit(together[0].prompt))
+        for batch, output in zip(together, outputs, strict=True):
+            yield batch.predictions(output.logits_BTV)[0].float().log_softmax(-1)
         row += len(together)
-
-
-def _read(learner: Learner, asked: Sequence[Batch]) -> Iterator[Tensor]:
-    lengths = [batch.tokens_BT.shape[1] for batch in asked]
-    tokens_BT = asked[0].tokens_BT.new_zeros(len(asked), max(lengths))
-    for row, batch in enumerate(asked):
-        tokens_BT[row, : lengths[row]] = batch.tokens_BT[0]
-    prompt = asked[0].prompt
-    with learner.autocast():
-        logits_BTV = learner.network(tokens_BT, edit=learner.scope.edit(prompt)).logits_BTV
-    for row, length in enumerate(lengths):
-        yield logits_BTV[row, prompt - 1 : length - 1].float().log_softmax(-1)

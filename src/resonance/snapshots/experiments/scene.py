@@ -9,7 +9,6 @@ from typing import NamedTuple
 from resonance import params
 from resonance.learning.batch import Batch
 from resonance.learning.learner import Learner
-from resonance.params import canonical
 from resonance.text.tokens import Tokens
 
 
@@ -38,8 +37,3 @@ class Scene:
     tokens: Tokens
     examples: Sequence[Batch]
     settings: params.Evaluation
-
-    @property
-    def key(self) -> str:
-        """What stands for the place of a random draw: seed and cycle."""
-        return canonical([self.learner.seed, self.cycle])

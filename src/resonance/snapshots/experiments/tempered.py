@@ -1,7 +1,7 @@
 """What probes cost at other temperatures: a network that is only too sure of itself has not lost a skill.
 
 quantity `nll:<probe>`: sum of −log softmax(z / τ) over one half of the probe (nat). item: the half, 0 or 1.
-other: number of the temperature in TEMPERATURES.
+other: the temperature in quarters of an octave: τ = 2^(other / 4).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from resonance.snapshots.conditions import probes
 from resonance.snapshots.experiments.scene import Finding, Scene
 from resonance.text.prompt import prompt
 
-TEMPERATURES = tuple(2.0 ** (step / 4) for step in range(-4, 13))
-"""From 1/2 to 8, four to an octave."""
+QUARTERS = range(-4, 13)
+"""Quarters of an octave: temperatures from 1/2 to 8."""
 
 
 def findings(scene: Scene) -> Iterator[Finding]:
@@ -29,8 +29,8 @@ def findings(scene: Scene) -> Iterator[Finding]:
             made = prompt(tokens, "1>2", learner.settings.marker, 0, target_ids=tokens.ids(text))
             asked = batch(made, "1>2", 0, learner.device, condition)
             log_p_NV, target_N = learner.answer(asked).log_p_NV, asked.target_BT[0]
-            costs = [nll(log_p_NV, target_N, temperature)[: -asked.end] for temperature in TEMPERATURES]
-            for other, nll_N in enumerate(costs):
+            for other in QUARTERS:
+                nll_N = nll(log_p_NV, target_N, 2.0 ** (other / 4))[: -asked.end]
                 middle = len(nll_N) // 2
                 for item, half_N in enumerate((nll_N[:middle], nll_N[middle:])):
                     yield Finding(f"nll:{condition}", float(half_N.double().sum()), item=item, other=other)
