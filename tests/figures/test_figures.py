@@ -186,3 +186,9 @@ def test_a_frozen_network_that_never_drifts_is_drawn() -> None:
     given = tables(1)["similarity"]
     still = given[given["measure"].isin(["drift", "rest"])].assign(value=0.0)
     assert "Drift of the hidden states" in words(drift.draw({"similarity": still}))
+
+
+def test_one_learner_far_out_does_not_take_all_colours_from_the_others() -> None:
+    assert drift.scale_end(np.array([1.0, 1.2, 40.0])) == 2.4
+    assert drift.scale_end(np.array([1.0, 1.2, 3.0])) == 3.0
+    assert drift.scale_end(np.array([0.0, 0.0, 5.0])) == 5.0

@@ -40,7 +40,7 @@ def draw(tables: Tables) -> Figure:
     panels = list(dict.fromkeys(zip(own["learner"], own["condition"].str.removesuffix(OWN), strict=True)))
     alone = len({head for _, head in panels}) == 1
     page = sheet(
-        [name if alone or name == head else f"{name}: {head}" for name, head in panels],
+        [name if alone or name == head else f"{name}: {head.removeprefix(f'{name}:')}" for name, head in panels],
         title=headline(own),
         subtitle=describe(own) + " · tokens of its own greedy output" + (f" · head: {panels[0][1]}" if alone else ""),
         legend=[mark for measure, mark in LINES.items() if (own["measure"] == measure).any()],
@@ -51,7 +51,7 @@ def draw(tables: Tables) -> Figure:
         for measure, mark in LINES.items():
             draw_seeds(axes, rows_of[rows_of["measure"] == measure], mark)
         axes.axhline(0.5, color=GREY, linewidth=0.7)
-        axes.text(0.98, 0.52, "chance", size=SMALL, color=GREY, ha="right", transform=axes.get_yaxis_transform())
+        axes.text(0.13, 0.48, "chance", size=SMALL, color=GREY, va="top", transform=axes.get_yaxis_transform())
         gain = table[(table["learner"] == name) & (table["condition"] == f"{head}:later")]["value"]
         if len(gain):
             said = f"{gain.mean():+.2f}".replace("-", "−")

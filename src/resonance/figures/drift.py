@@ -17,6 +17,7 @@ from resonance.figures.notice import notice
 from resonance.figures.rows import Tables, describe, learners, rows
 from resonance.figures.sheet import MARGIN, Sheet, of, sheet, shortened, text_width
 from resonance.figures.style import GREY, RC, TEXT, WIDTH, styled
+from resonance.measures.vectors import Floats
 
 DRIFT, REST, SHARE, NULL = "drift", "rest", "rotation_share", "rotation_share_null"
 
@@ -71,12 +72,12 @@ def draw(tables: Tables) -> Figure:
         for name, axes in zip(maps, page.panels[::2], strict=True):
             room = 2 * WIDTH / columns - FRAME
             axes.set_title(shortened(name, room, RC["axes.titlesize"], "bold"), loc="left", weight="bold")
-    greatest = max(float(part.to_numpy(float).max()) for own in maps.values() for part in own)
-    norm = PowerNorm(0.5, vmin=0, vmax=greatest or 1.0)
+    greatest = np.array([max(float(part.to_numpy(float).max()) for part in own) for own in maps.values()])
+    norm = PowerNorm(0.5, vmin=0, vmax=scale_end(greatest) or 1.0)
     for place, axes in enumerate(page.panels):
         own = list(maps.values())[place // 2]
         _map(axes, own[place % 2], norm, most={2: 6, 4: 3}.get(columns, 2))
-    _scale(page, norm)
+    _scale(page, norm, beyond=bool(greatest.max() > norm.vmax))
     page.label("cycle (one column per snapshot)", "layer (0 = embedding)")
     return page.figure
 
@@ -92,8 +93,17 @@ def panel_title(name: str, kind: str, columns: int) -> str:
     return f"{shortened(name, room, RC['axes.titlesize'], 'bold')}: {kind}"
 
 
-def _scale(page: Sheet, norm: PowerNorm) -> None:
-    """The colour scale, in the strip above the panels."""
+def scale_end(greatest: Floats) -> float:
+    """The largest value, or twice the median learner's if one is so far out that it would leave the others one colour.
+
+    greatest: of each learner.
+    """
+    usual = 2 * float(np.median(greatest))
+    return usual if 0 < 2 * usual < greatest.max() else float(greatest.max())
+
+
+def _scale(page: Sheet, norm: PowerNorm, beyond: bool) -> None:
+    """The colour scale, in the strip above the panels; `beyond`: its end stands for all that is larger."""
     left, bottom, _, height = page.strip
     middle = bottom + 0.62 * height
     says = "share of the norm at cycle 0 (square-root scale):"
@@ -104,6 +114,9 @@ def _scale(page: Sheet, norm: PowerNorm) -> None:
     bar = page.figure.colorbar(ScalarMappable(norm), cax=axes, orientation="horizontal")
     bar.ax.xaxis.set_major_locator(MaxNLocator(5))
     bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if beyond:
+        bar.ax.xaxis.set_major_locator(FixedLocator([*np.linspace(0, norm.vmax or 1.0, 5)]))
+        bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda at, place: f"{'≥ ' if place == 4 else ''}{at:.2g}"))
 
 
 def split(table: pd.DataFrame) -> Maps:
