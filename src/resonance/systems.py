@@ -176,6 +176,23 @@ SYSTEMS = (
         "the same bytes however a run is cut or killed",
     ),
     System(
+        "Controls: LoRA, label smoothing, averaged weights, the input text as a target",
+        (
+            "learning.scopes.lora",
+            "learning.objectives.label_smoothing",
+            "learning.objectives.averaging",
+            "learning.objectives.input_lm",
+        ),
+        (
+            "learning/test_lora.py",
+            "learning/test_label_smoothing.py",
+            "learning/test_averaging.py",
+            "learning/test_input_lm.py",
+        ),
+        "controls.md",
+        "merged weights and their gradients; closed forms in numpy; torch's averaged model; the bytes of a run without",
+    ),
+    System(
         "Published networks",
         ("networks.hub",),
         ("networks/test_hub.py", "networks/test_recurrent_cache.py"),

@@ -192,15 +192,22 @@ class Learner:
         return measured
 
     def marked(self) -> dict[str, Tensor]:
-        """Everything changed since cycle 0 that outputs depend on."""
-        marked: dict[str, Tensor] = {f"network/{name}": p for name, p in self.network_parameters.items()}
+        """Everything changed since cycle 0 that answers depend on."""
+        answering: dict[str, Tensor] = {}
+        for objective in self.objectives.values():
+            answering |= objective.answering()
+        return {name: answering.get(name, tensor) for name, tensor in self._changed().items()}
+
+    def _changed(self) -> dict[str, Tensor]:
+        """The same of what is in training, which need not be what answers."""
+        changed: dict[str, Tensor] = {f"network/{name}": p for name, p in self.network_parameters.items()}
         for prefix, part in self.parts().items():
-            marked |= {f"{prefix}/{name}": tensor for name, tensor in part.marked().items()}
-        return marked | {f"carried/{name}": tensor for name, tensor in (self.carried or {}).items()}
+            changed |= {f"{prefix}/{name}": tensor for name, tensor in part.marked().items()}
+        return changed | {f"carried/{name}": tensor for name, tensor in (self.carried or {}).items()}
 
     def saved(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, without the optimizers of the training loop."""
-        saved = self.marked()
+        saved = self._changed()
         for prefix, part in self.parts().items():
             saved |= {f"{prefix}/{name}": tensor for name, tensor in part.saved().items()}
         return saved

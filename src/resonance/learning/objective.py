@@ -47,7 +47,8 @@ class Objective(Part):
 
     def __init__(self, settings: Member, materials: Materials) -> None:
         super().__init__()
-        self.weight: float = settings.weight  # type: ignore[attr-defined]
+        self.weight: float = getattr(settings, "weight", 0.0)
+        """Factor of the term; 0 for a member that adds nothing to the sum."""
 
     def begins(self, learner: Learner, cycle: int) -> bool:
         """Called before every cycle; True where it set the learner back to a fresh start, so its optimizer forgets."""
@@ -59,6 +60,10 @@ class Objective(Part):
 
     def measured(self) -> dict[str, Tensor]:
         """What the log shall hold of the last term beside its value: scalars, always the same names."""
+        return {}
+
+    def answering(self) -> dict[str, Tensor]:
+        """What stands in a mark in the place of tensors in training, under their names in `Learner.marked`."""
         return {}
 
     def after_step(self, learner: Learner, batch: Batch, moment: Moment) -> None:

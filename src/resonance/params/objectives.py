@@ -154,6 +154,28 @@ class ObdSd(Member):
     itself: bool = Field(False, description="a segment is among its own neighbours, as published")
 
 
+class LabelSmoothing(Member):
+    """Cross-entropy with smoothed labels: the control of a teacher that knows something (arXiv 1512.00567)."""
+
+    tag: Literal["label-smoothing"] = "label-smoothing"
+    weight: float = Field(1.0, ge=0, description="factor of this term, which takes the place of lm")
+    epsilon: float = Field(0.1, ge=0, lt=1, description="share of the target that all tokens have alike")
+
+
+class Averaging(Member):
+    """No term: a running mean of the weights answers at every mark, and nothing is learned from it."""
+
+    tag: Literal["averaging"] = "averaging"
+    decay: float = Field(0.999, ge=0, lt=1, description="share of the mean that stays in every step")
+
+
+class InputLm(Member):
+    """Next-token cross-entropy on the input text, so that one direction alone teaches both texts."""
+
+    tag: Literal["input-lm"] = "input-lm"
+    weight: float = Field(1.0, ge=0, description="factor of this term in the sum")
+
+
 Objectives = Annotated[
     tuple[Member, ...],
     ManyOf(
@@ -171,5 +193,8 @@ Objectives = Annotated[
         Sdtt,
         Cakld,
         ObdSd,
+        LabelSmoothing,
+        Averaging,
+        InputLm,
     ),
 ]

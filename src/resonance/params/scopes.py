@@ -76,6 +76,18 @@ class Consreft(Loreft):
     tag: Literal["consreft"] = "consreft"  # type: ignore[assignment]
 
 
+class Lora(Member):
+    """An additive update of low rank of chosen linear maps, weights frozen (LoRA, arXiv 2106.09685)."""
+
+    tag: Literal["lora"] = "lora"
+    layers: tuple[Whole, ...] = Field((), description="layers whose maps are updated, from 0; empty: all")
+    maps: tuple[str, ...] = Field(
+        (), description="maps by their own name or that of what holds them (q_proj, mlp); empty: all"
+    )
+    rank: int = Field(4, ge=1, description="r, the rank of each update")
+    alpha: float = Field(4.0, gt=0, description="the update is alpha / rank times the product of its factors")
+
+
 class Quantised(Member):
     """Every weight; linear maps compute with two or three bits of theirs, the output matrix excepted (BitDistiller)."""
 
@@ -84,4 +96,4 @@ class Quantised(Member):
     group: int = Field(128, ge=2, description="neighbouring weights of a row that share a scale")
 
 
-Scope = Annotated[Member, OneOf(All, Nothing, Layers, Loreft, Noreft, Direft, Consreft, Quantised)]
+Scope = Annotated[Member, OneOf(All, Nothing, Layers, Loreft, Noreft, Direft, Consreft, Lora, Quantised)]
