@@ -55,6 +55,10 @@ def tokens() -> Tokens:
     return as_tokens(table, facts(table))  # type: ignore[arg-type]
 
 
+def tokenizer() -> PairTokenizer:
+    return _made()[0]
+
+
 def write(folder: Path) -> Path:
     """tokens.parquet and its tokenizer, as a job finds them."""
     tokenizer, table = _made()

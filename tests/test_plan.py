@@ -72,6 +72,40 @@ def test_families_that_are_left_out_are_not_wanted() -> None:
     assert not any("topology" in file for file in less.wanted())
 
 
+def test_runs_are_compared_by_pair_schedule_tokenizer_and_seed() -> None:
+    whole = study(learners=LEARNERS | {"pythia": {"network": PYTHIA}, "one": {"network": "transformer", "seeds": [7]}})
+    (own,) = set(whole.tokenizers()) - {"pair"}
+    assert len(whole.comparisons()) == len(set(whole.comparisons())) == 2 * 2 * 2 * 2
+    assert f"results/between/b/fixed/{own}/7.parquet" in whole.comparisons()
+    assert set(whole.comparisons()) < whole.wanted()
+    assert "results/tables/between.parquet" in whole.wanted()
+    names = [str(run) for run in whole.compared("a", "fixed", "pair", 7)]
+    others = [f"{learner}/a/fixed/0" for learner in LEARNERS]
+    assert names == [*(f"{learner}/a/fixed/7" for learner in (*LEARNERS, "one")), *others]
+    assert [str(run) for run in whole.compared("a", "fixed", own, 0)] == ["pythia/a/fixed/0", "pythia/a/fixed/7"]
+    less = study(measures={"left_out": ["between"]})
+    assert "between" not in less.tables
+    assert not [file for file in less.wanted() if "/between" in file and "/figures/" not in file]
+
+
+def test_the_other_seed_is_the_next_and_after_the_last_the_first() -> None:
+    whole = study(seeds=[3, 0, 7])
+    found = [whole.other_seed(RunKey("gpt", "a", "fixed", seed)) for seed in (3, 0, 7)]
+    assert found == [RunKey("gpt", "a", "fixed", seed) for seed in (0, 7, 3)]
+    assert study(seeds=[3]).other_seed(RunKey("gpt", "a", "fixed", 3)) is None
+
+
+def test_a_learner_that_is_added_changes_no_run_of_another() -> None:
+    """Only what compares runs hears of it."""
+    before, after = study(), study(learners=LEARNERS | {"more": {"network": "transformer"}})
+    kinds = ("states", "snapshots", "evaluations", "measures")
+    kept = [file for file in before.wanted() if file.split("/")[1] in kinds]
+    assert set(kept) <= after.wanted()
+    assert before.families == after.families
+    assert before.comparisons() == after.comparisons()
+    assert len(after.compared("a", "fixed", "pair", 0)) == len(before.compared("a", "fixed", "pair", 0)) + 2
+
+
 def test_steps_are_taken_where_they_are_asked_for() -> None:
     key = RunKey("gpt", "a", "fixed", 7)
     assert study().recorded("transfer", key) == ["results/transfer/gpt/a/fixed/7/steps.parquet"]

@@ -189,6 +189,14 @@ def measure_run(a: argparse.Namespace) -> None:
         write_family(Path(a.out, f"{family}.parquet"), family, run)
 
 
+@verb("seed", "snapshots*", "out")
+def compare_runs(a: argparse.Namespace) -> None:
+    """Measure how alike the runs of a seed are, and each to that of its learner with another seed."""
+    from resonance.measures.between import write_comparison
+
+    write_comparison(a.out, int(a.seed), a.snapshots)
+
+
 @verb("measures*", "out")
 def collect_table(a: argparse.Namespace) -> None:
     """Join the measures of one family over all runs."""

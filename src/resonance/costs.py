@@ -84,7 +84,7 @@ def measured(study: Study, key: RunKey) -> tuple[float, float]:
     settings = study.params.evaluation
     for question in questions(run.tokens, settings, learner.marker, made.device):
         evaluate(made, question, 0)
-    interventions(Scene(made, made, 0, run.tokens, examples, settings))
+    interventions(Scene(made, made, 0, run.tokens, examples, settings, run.tokenizer))
     return cycle, time.perf_counter() - began
 
 

@@ -13,7 +13,7 @@ OWNED = (
     DERIVED,
     *(
         f"{RESULTS}/{kind}"
-        for kind in (*KINDS, "transfer", "measures", "explorer", "metrics", "curves", "tables", "figures")
+        for kind in (*KINDS, "transfer", "measures", "between", "explorer", "metrics", "curves", "tables", "figures")
     ),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, product, starmap
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from resonance.claims import NAMES as CLAIMS
 from resonance.errors import UserError
 from resonance.figures.captions import PER_PAIR, PER_RUNS, PER_STUDY
-from resonance.measures import FAMILIES
+from resonance.measures import BETWEEN, FAMILIES
 from resonance.members import module_name, modules
 from resonance.params import Hub, Member, Params, Run, nearest
 from resonance.provenance import fingerprint, folder
@@ -126,8 +126,34 @@ class Study:
 
     @cached_property
     def families(self) -> list[str]:
-        """The families of measures that are computed."""
+        """The families of measures that are computed run by run."""
         return [family for family in FAMILIES if family not in self.params.measures.left_out]
+
+    @cached_property
+    def tables(self) -> list[str]:
+        """All families that are computed, those between runs among them: each has a table."""
+        return [*self.families, *(family for family in BETWEEN if family not in self.params.measures.left_out)]
+
+    def tokenizer(self, key: RunKey) -> str:
+        """The name of the tokenizer whose tokens a run reads."""
+        return tokenizer_name(self.params.learners[key.learner].network)
+
+    def comparisons(self) -> list[str]:
+        """The files of what is measured between runs: one per pair, schedule, tokenizer and seed."""
+        places = (f"{run.pair}/{run.schedule}/{self.tokenizer(run)}/{run.seed}" for run in self.runs())
+        return [f"{RESULTS}/between/{place}.parquet" for place in dict.fromkeys(places)]
+
+    def compared(self, pair: str, schedule: str, tokenizer: str, seed: int) -> list[RunKey]:
+        """The runs of one comparison: all of the seed whose tokens are the same, and each one's other seed."""
+        runs = [run for run in self.runs(pair=pair, schedule=schedule) if self.tokenizer(run) == tokenizer]
+        own = [run for run in runs if run.seed == seed]
+        return own + [other for run in own if (other := self.other_seed(run)) is not None]
+
+    def other_seed(self, key: RunKey) -> RunKey | None:
+        """The same learner with its next seed, after the last the first; None where it has one only."""
+        seeds = self.params.learners[key.learner].seeds or self.params.seeds
+        following = seeds[(seeds.index(key.seed) + 1) % len(seeds)]
+        return None if following == key.seed else replace(key, seed=following)
 
     @cached_property
     def on_gpu(self) -> bool:
@@ -151,10 +177,11 @@ class Study:
         """Find, before any work, what would stop it later: texts that cannot be read, networks that are not there."""
         for pair in self.params.pairs:
             read_pair(Path(PAIRS, pair))
-        if strange := [family for family in self.params.measures.left_out if family not in FAMILIES]:
+        known = (*FAMILIES, *BETWEEN)
+        if strange := [family for family in self.params.measures.left_out if family not in known]:
             raise UserError(
                 f"params.yaml: measures.left_out: {strange[0]!r} is not a family of measures"
-                f"{nearest(strange[0], FAMILIES)}."
+                f"{nearest(strange[0], known)}."
             )
         if unknown := [claim for claim in self.params.claims if claim not in CLAIMS]:
             raise UserError(f"params.yaml: claims: {unknown[0]!r} is not a claim{nearest(unknown[0], CLAIMS)}.")
@@ -194,7 +221,8 @@ class Study:
         """Every file under results/ and data/derived/ that the parameters call for."""
         files = {f"{DERIVED}/corpus.parquet", f"{RESULTS}/report.html"}
         files |= {f"{RESULTS}/verdicts.{suffix}" for suffix in ("json", "md")}
-        files |= {f"{RESULTS}/tables/{family}.parquet" for family in self.families}
+        files |= {f"{RESULTS}/tables/{family}.parquet" for family in self.tables}
+        files |= set(self.comparisons()) if "between" in self.tables else set()
         files |= {f"{figure}.{suffix}" for figure in self.figures() for suffix in ("svg", "png")}
         for pair in self.params.pairs:
             files |= {tokens_file(pair, tokenizer) for tokenizer in self.tokenizers()}

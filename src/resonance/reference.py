@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from resonance.params import Block, Learner, Member, OneOf, Params
+from resonance.params import Block, Learner, ManyOf, Member, OneOf, Params
 
 HEAD = """\
 # params.yaml
@@ -71,7 +71,7 @@ def _section(title: str, block: type[Block], level: int) -> Iterator[str]:
     if keys:
         yield "| key | value | default | meaning |\n|---|---|---|---|"
         for name, field in keys.items():
-            default = "" if field.is_required() else f"`{written(field.default)}`"
+            default = "" if field.is_required() else f"`{_default(field)}`"
             yield f"| `{name}` | {_words(field.annotation, field.metadata)} | {default} | {field.description or ''} |"
         yield ""
 
@@ -107,6 +107,12 @@ def _limits(metadata: list[Any]) -> Iterator[str]:
         for name, sign in SIGNS.items():
             if (limit := getattr(part, name, None)) is not None and limit < 2**63:
                 yield f"{sign} {limit:,}"
+
+
+def _default(field: FieldInfo) -> str:
+    """The default of a key: `{}` for no member of many, which are written as name and settings, `[]` for no item."""
+    many = any(isinstance(part, ManyOf) for part in field.metadata)
+    return "[]" if field.default == () and not many else written(field.default)
 
 
 def written(default: Any) -> str:

@@ -212,6 +212,10 @@ def correspondence(plant: Plant, effect: float, control: bool = True, spread: fl
         plant.put("matching.mrr_hidden_lexical", 0.35 if control else 0.15, **asked)
         plant.put("matching.mrr_hidden_position", 0.4, **asked)
         plant.put("matching.mrr_likelihood_null", 0.15, **asked)
+        for layer, gain in enumerate((0.1, 0.5)):
+            plant.put("patching.patched_gain", gain, spread=spread, layers=(layer,), **asked)
+            plant.put("patching.patched_gain_null", 0.1, layers=(layer,), **asked)
+        plant.put("patching.patched_layer", 1.0, **asked)
     plant.put("matching.mrr_likelihood", 0.15, "unrelated", directions=CROSS)
 
 
@@ -251,8 +255,15 @@ def interference(plant: Plant, effect: float, control: bool = True, spread: floa
     plant.put("transfer.halves_net", -0.4 if control else 0.1, cycles=edges, directions=DIRECTIONS)
 
 
-def topology(plant: Plant, effect: float, control: bool = True, spread: float = 0.02, drift: float = 0.5) -> None:
-    """effect: share of the held-out drift that a rotation explains."""
+def topology(
+    plant: Plant,
+    effect: float,
+    control: bool = True,
+    spread: float = 0.02,
+    drift: float = 0.5,
+    other_seed: float = 0.02,
+) -> None:
+    """effect: share of the held-out drift that a rotation explains; other_seed: that of the way to another network."""
     asked = {"cycles": MARKS[1:], "conditions": ("probes",), "layers": (0, 1, 2)}
     plant.put("similarity.drift", drift, **asked)
     plant.put("similarity.rotation_share", effect, spread=spread, **asked)
@@ -264,6 +275,8 @@ def topology(plant: Plant, effect: float, control: bool = True, spread: float = 
     plant.put("stitching.stitch_recovery", min(1.0, effect + 0.4), spread=spread, **at)
     plant.put("stitching.divergence_restored", effect, spread=spread, layers=(1, 2), conditions=("probe",))
     plant.learned()
+    at_end = {"cycles": MARKS[-1:], "conditions": ("seed:1",), "layers": (0, 1, 2)}
+    plant.put("between.rotation_share_other_seed", other_seed, spread=spread, **at_end)
 
 
 def depth(plant: Plant, effect: float, control: bool = True, spread: float = 0.002, data: float = 0.0) -> None:

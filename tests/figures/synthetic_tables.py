@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def tables(
         family: []
         for family in (
             *("loss", "memorisation", "probes", "similarity", "reader", "transfer", "anchors", "confidence", "critics"),
-            *("geometry", "correspondence", "matching"),
+            *("geometry", "correspondence", "matching", "patching", "between"),
         )
     }
     for place, name in enumerate(NAMES[:learners]):
@@ -53,7 +54,7 @@ def tables(
                 found[family].append(key | {"cycle": cycle, "measure": measure, "value": value} | more)
 
             _one_run(add, place, seed, last, depth, carries=place % 3 == 0)
-            _around_it(add, place, seed, last, depth, criticises=place % 4 == 0)
+            _around_it(add, place, seed, last, depth, learners, criticises=place % 4 == 0)
     return {family: tidy(rows) for family, rows in found.items()}
 
 
@@ -95,7 +96,9 @@ def _one_run(add: Callable[..., None], place: int, seed: int, last: int, depth: 
             add("similarity", "rotation_share_null", cycle, 0.01, **where)
 
 
-def _around_it(add: Callable[..., None], place: int, seed: int, last: int, depth: int, criticises: bool) -> None:
+def _around_it(
+    add: Callable[..., None], place: int, seed: int, last: int, depth: int, learners: int, criticises: bool
+) -> None:
     """What is measured beside the losses: steps, anchors, confidence, heads, dimensions, correspondence."""
     speed = 0.1 / (1 + place % 4) * (1 + 0.1 * seed)
     for cycle in marks(last):
@@ -125,6 +128,20 @@ def _around_it(add: Callable[..., None], place: int, seed: int, last: int, depth
             shifted = {"low": 0.1, "high": 0.3, "condition": "input", "layer": layer}
             add("correspondence", "mrr_texts_null", cycle, 0.2, **shifted)
     add("correspondence", "mrr_texts_lexical", 0, 0.8)
+    for layer in range(depth):
+        for direction in ("1>2", "2>1"):
+            at = {"layer": layer, "direction": direction}
+            linked, other = (0.5 if layer == 1 else 0.2), 0.1
+            add("patching", "patched_recovery", last, linked, **at)
+            add("patching", "patched_recovery_other", last, other, **at)
+            add("patching", "patched_recovery_moved", last, 0.15, **at)
+            add("patching", "patched_gain", last, linked - other, **at)
+            add("patching", "patched_gain_null", last, 0.0, low=-0.05, high=0.1, **at)
+    for cycle, other, layer in product((0, last), range(learners), (0, depth)):
+        likeness = 0.9 ** abs(place - other) * (0.5 + layer / (2 * depth)) * (0.8 if cycle else 1.0)
+        partner = f"learner:{NAMES[other]}" if other != place else f"seed:{seed + 1}"
+        if other != place or learners > 2:
+            add("between", "cka_between", cycle, likeness - 0.05, layer=layer, condition=partner)
     if criticises:
         add("critics", "auroc_gain", last, 0.04, condition="critic:later")
     for edge in sorted({max(1, last // 4), max(1, last // 2), last}):

@@ -14,12 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from resonance.figures import (
+    between,
     correspondence,
     critic,
     depth,
     dose,
     geometry,
     interference,
+    patching,
     permutations,
     reliability,
     understanding,
@@ -27,7 +29,8 @@ from resonance.figures import (
 )
 from resonance.figures.save import save
 
-ALL = [correspondence, critic, depth, dose, geometry, interference, permutations, reliability, understanding]
+ALL = [between, correspondence, critic, depth, dose, geometry, interference, patching]
+ALL += [permutations, reliability, understanding]
 PER_RUNS = [module for module in ALL if module not in (depth, permutations)]
 
 
@@ -138,6 +141,43 @@ def test_a_claim_without_an_effect_says_so() -> None:
     assert "not known" in words(verdicts.draw({"claims": [claim("undecided")]}))
 
 
+def likeness(alike: dict[str, float], cycle: int = 64, last: int = 2) -> list[dict[str, object]]:
+    """Rows of `cka_between` of pairs of learners named `a b`, from both sides; other layers say 0."""
+    rows: list[dict[str, object]] = []
+    for pair, value in alike.items():
+        for one, other in (pair.split(), pair.split()[::-1]):
+            here = {"learner": one, "pair": "p", "schedule": "s", "seed": 0, "cycle": cycle, "measure": "cka_between"}
+            where = f"learner:{other}" if other != one else "seed:1"
+            rows += [
+                here | {"condition": where, "layer": layer, "value": value * (layer == last)} for layer in (0, last)
+            ]
+    return rows
+
+
+def test_learners_that_are_alike_stand_together_and_the_start_below_the_end() -> None:
+    end = {"gpt mdlm": 0.1, "gpt rwkv7": 0.9, "mdlm rwkv7": 0.2, "gpt gpt": 0.7}
+    start = dict.fromkeys(["gpt mdlm", "gpt rwkv7"], 0.3)
+    figure = between.draw({"between": tidy(likeness(end) + likeness(start, cycle=0))})
+    assert_legible(figure)
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["gpt", "rwkv7", "mdlm"]
+    shown = {(text.get_position()[1] - 0.5, text.get_position()[0] - 0.5): text.get_text() for text in axes.texts}
+    ends = {(0, 1): ".90", (0, 2): ".10", (1, 2): ".20"}
+    assert shown == ends | {(1, 0): ".30", (2, 0): ".30", (0, 0): ".70"}
+    cells = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert {(patch.get_y(), patch.get_x()) for patch in cells if patch.get_hatch()} == {(1, 1), (2, 2), (2, 1)}
+    assert "0.30 → 0.40 on average, at the end 0.10 (gpt and mdlm) to 0.90 (gpt and rwkv7)" in words(figure)
+
+
+@pytest.mark.parametrize(("learners", "numbers"), [(2, True), (20, True), (45, False)])
+def test_a_matrix_of_many_learners_can_be_read(learners: int, numbers: bool) -> None:
+    names = [f"learner-{place}" for place in range(learners)]
+    pairs = {f"{one} {other}": 0.5 for place, one in enumerate(names) for other in names[place + 1 :]}
+    figure = between.draw({"between": tidy(likeness(pairs))})
+    assert_legible(figure)
+    assert bool(figure.axes[0].texts) == numbers
+
+
 def test_steps_are_rows_and_losses_columns_and_a_missing_cell_is_hatched() -> None:
     figure = interference.draw(tables(1))
     cells = [patch for patch in figure.axes[-2].patches if isinstance(patch, Rectangle)]
@@ -166,6 +206,13 @@ def test_understanding_starts_at_0_and_ends_at_its_last_cycle() -> None:
     left = max(figure.axes[0].lines, key=lambda line: (line.get_linewidth(), len(line.get_xdata())))
     assert (left.get_xdata()[0], left.get_ydata()[0]) == pytest.approx((0, 0))
     assert "64" in words(figure)
+
+
+def test_many_paths_have_no_room_for_words() -> None:
+    few, many = (understanding.draw(tables(count, 1)) for count in (4, 10))
+    assert sum(len(axes.texts) for axes in few.axes) == 2 * 4
+    assert sum(len(axes.texts) for axes in many.axes) == 0
+    assert_legible(many)
 
 
 def test_reliability_is_pooled_by_weight() -> None:
@@ -219,6 +266,18 @@ def test_correspondence_stands_beside_common_words() -> None:
     assert "common words alone: 0.80" in words(figure)
     assert "reworded segments" not in words(figure)
     assert any(set(line.get_ydata()) == {0.8} for line in figure.axes[0].lines)
+
+
+def test_links_stand_beside_clauses_that_say_something_else() -> None:
+    figure = patching.draw(tables(1))
+    assert "gpt: put back, a clause brings its linked one back better than others by at most +40% (layer 1)" in words(
+        figure
+    )
+    (axes,) = figure.axes
+    linked, other = (line.get_ydata().tolist() for line in axes.lines[:2])
+    assert (linked, other) == (pytest.approx([0.2, 0.5]), pytest.approx([0.1, 0.1]))
+    (band,) = axes.collections
+    assert band.get_datalim(axes.transData).intervaly == pytest.approx([0.05, 0.2])
 
 
 def test_t99_is_the_first_cycle_at_which_the_mean_is_reached() -> None:

@@ -46,6 +46,8 @@ class Synthetic:
     prefixes: tuple[int, ...] = (0, 8, 32)
     kept: int = 16
     edits: int = 10
+    shown: tuple[str, ...] = DIRECTIONS
+    """Directions that the cycle log holds."""
     spectrum: float = 0.0
     """Standard deviations along the axes at cycle 0 fall like index^-spectrum."""
 
@@ -74,7 +76,7 @@ class Synthetic:
 
     def log(self, stop: int) -> pa.Table:
         start = max((s for s in self.stops if s < stop), default=0)
-        rows = [(c, d) for c in range(start + 1, stop + 1) for d in DIRECTIONS]
+        rows = [(c, d) for c in range(start + 1, stop + 1) for d in self.shown]
         cycle = np.array([c for c, _ in rows])
         columns: dict[str, Any] = {
             "cycle": pa.array(cycle, pa.int64()),

@@ -12,7 +12,7 @@ import pyarrow as pa
 from measures.interventions import SCHEMA
 from measures.test_stitching import stitched
 from measures.test_transfer import SCHEMA as STEPS
-from measures.test_transfer import gains, lines
+from measures.test_transfer import cycles, gains, lines
 
 from resonance.measures.run import RunData
 from resonance.storage import write_table
@@ -32,6 +32,14 @@ def findings(clauses: int) -> list[dict[str, Any]]:
         "edits": [
             *product(["drift", "outside"], ["1>2"], [1, 2], [0, 1], [None]),
             *product(["drift_random", "outside_random"], ["1>2"], [1, 2], [0, 1], range(3)),
+        ],
+        "induction": [
+            *product(["first", "second", "other", "accuracy"], [None], [None], range(3), [None]),
+            *product(["prefix_matching"], [None], [1, 2], range(2), [None]),
+        ],
+        "patching": [
+            *product(["clean", "corrupted"], ["1>2"], [None], [None], range(clauses)),
+            *product(["patched", "moved"], ["1>2"], [0, 1], range(4), range(clauses)),
         ],
     }
     return [
@@ -57,5 +65,5 @@ def with_experiments(run: RunData, folder: Path, clauses: int) -> RunData:
         {"cycle": 4, "quantity": name, "step": None, "direction": None, "value": 1.0}
         for name in ("sharpness", "sharpness_preconditioned", "sharpness_limit")
     ]
-    write_table(folder / "steps", pa.Table.from_pylist([*lines(4, gains()), *sharp], STEPS), {})
+    write_table(folder / "steps", pa.Table.from_pylist([*lines(4, gains()), *cycles(4, 0.1), *sharp], STEPS), {})
     return replace(run, interventions_files=(folder / "interventions",), transfer_files=(folder / "steps",))

@@ -31,6 +31,7 @@ def test_every_family_writes_the_schema(name: str, synthetic: Callable, tmp_path
     orbit = {"entered": 3, "period": 2}
     links = [[i, i] for i in range(30)]
     states = {"later": later, "state_change": True, "orbit": orbit, "segment": 2, "links": links}
+    states |= {"shown": ("1>2", "1>1", "2>2"), "cycles": (0, 1, 2, 4, 16), "stops": (2, 16)}
     run = with_experiments(synthetic(**states, heads=("critic",), steps=(1, 4)).write(), tmp_path, clauses=30)
     write_family(tmp_path / "one", name, run)
     concatenate([tmp_path / "one"], tmp_path / "all")
@@ -46,7 +47,7 @@ def test_every_family_writes_the_schema(name: str, synthetic: Callable, tmp_path
 
 
 def test_unknown_families_are_named() -> None:
-    with pytest.raises(UserError, match="allowed: loss, memorisation"):
+    with pytest.raises(UserError, match="allowed: loss, changes"):
         load_family("table")
 
 

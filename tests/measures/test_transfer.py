@@ -55,6 +55,17 @@ def gains(own: float = 0.5, target: float = 0.2, source: float = -0.1, neither: 
     return found
 
 
+def cycles(cycle: int, forgotten: float) -> list[dict[str, Any]]:
+    """A cycle of steps in the four rotations; every slot since a direction was shown costs it so much."""
+    orders = [[*DIRECTIONS[first:], *DIRECTIONS[:first]] for first in range(4)]
+    return [
+        {"cycle": cycle, "quantity": "loss_after_cycle", "step": " ".join(order), "direction": direction, "value": loss}
+        for order in orders
+        for number, direction in enumerate(DIRECTIONS)
+        for loss in [1.0 + number + forgotten * (3 - order.index(direction))]
+    ]
+
+
 def run_of(tmp_path: Path, *rows: dict[str, Any]) -> RunData:
     write_table(tmp_path / "steps.parquet", pa.Table.from_pylist(list(rows), SCHEMA), {**IDENTITY, "run": "0"})
     return read_run(transfer=[tmp_path / "steps.parquet"])

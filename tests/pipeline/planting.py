@@ -149,7 +149,7 @@ def write_prose(source: Path) -> None:
 
 VERBS = (
     "extract-corpus", "tokenize-pair", "build-schedule", "train-base", "train-chunk", "snapshot-states",
-    "evaluate-marks", "measure-run", "collect-table", "judge-claims",
+    "evaluate-marks", "measure-run", "compare-runs", "collect-table", "judge-claims",
 )  # fmt: skip
 """Each works on what those before it leave; a plan need not name jobs in the order of their work."""
 

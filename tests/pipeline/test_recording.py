@@ -21,7 +21,9 @@ TO_EXPLORE = Counter(explore_run=1)
 TO_REPORT = Counter(
     collect_table=TABLES, judge_claims=1, draw_verdicts=1, draw_across=1, draw_figures=1, render_report=1
 )
-"""What depends on a learner, by rule."""
+"""What depends on a learner's measures, by rule."""
+TO_COMPARE = Counter(compare_runs=1, collect_table=1)
+"""What depends on the snapshots of all learners."""
 
 
 def learners(said: Said) -> set[str]:
@@ -70,7 +72,7 @@ def test_an_experiment_reruns_its_learner_and_no_other(copy: Repository) -> None
     """`dvc exp run -S` writes 1e-05, which YAML 1.1 would read as text."""
     copy.edit("params.yaml", "marker: relation", "marker: target")
     planned = copy.would()
-    assert planned.counts == TO_MEASURE_A_LEARNER + TO_EXPLORE + TO_REPORT
+    assert planned.counts == TO_MEASURE_A_LEARNER + TO_EXPLORE + TO_COMPARE + TO_REPORT
     assert learners(planned) == {"reader"}
     copy.git("checkout", "-q", "params.yaml")
 
@@ -81,7 +83,7 @@ def test_an_experiment_reruns_its_learner_and_no_other(copy: Repository) -> None
     assert said.counts == TO_MEASURE_A_LEARNER
     assert learners(said) == {"reader"}
     assert "up to date" in copy.dvc("status", "measure@gpt", "measure@reader").text
-    assert set(copy.would().counts) <= set(TO_REPORT + TO_EXPLORE), "nothing but the report is left"
+    assert set(copy.would().counts) <= set(TO_REPORT + TO_COMPARE + TO_EXPLORE), "nothing but the report is left"
 
     metrics = json.loads(copy.dvc("metrics", "diff", "--json").text)
     assert set(metrics) == {"results/metrics/reader.json"}
@@ -124,7 +126,7 @@ def test_a_learner_that_is_gone_is_set_aside_and_comes_back(copy: Repository) ->
     line = next(line for line in copy.read("params.yaml").decode().splitlines() if line.startswith("  gpt:"))
     copy.edit("params.yaml", line + "\n", "")
     said = copy.dvc("repro")
-    assert said.counts == TO_REPORT
+    assert said.counts == TO_COMPARE + TO_REPORT
     assert not [name for name in copy.files("results") if "gpt" in name]
     aside = copy.files("scratch/set_aside")
     state = "results/states/gpt/spacing/shuffled/0/000000000004.safetensors"

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from pipeline.repository import Made, Repository
 
+from resonance.measures import BETWEEN
 from resonance.measures import FAMILIES as ALL_FAMILIES
 
 RUNS = [f"{learner}/spacing/shuffled/0" for learner in ("gpt", "reader")]
@@ -42,6 +43,13 @@ TABLES = {
         path: {"learner", "pair", "schedule", "seed", "cycle", "layer", "measure", "value", "low", "high"}
         for family in FAMILIES
         for path in [f"results/tables/{family}.parquet", *(f"results/measures/{run}/{family}.parquet" for run in RUNS)]
+    },
+    **{
+        path: {"learner", "pair", "schedule", "seed", "cycle", "layer", "condition", "measure", "value", "low", "high"}
+        for path in [
+            "results/between/spacing/shuffled/pair/0.parquet",
+            *(f"results/tables/{f}.parquet" for f in BETWEEN),
+        ]
     },
 }
 """Every Parquet file of the study and columns that it must have."""

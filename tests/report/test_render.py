@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from report.judged import VERDICTS
 from report.page import Page
 
 from resonance.errors import UserError
+from resonance.figures.notice import notice
+from resonance.figures.save import save
 from resonance.params import parse
 
 Report = Callable[..., str]
@@ -120,6 +123,17 @@ def test_figures_are_shown_with_their_titles_and_captions(report: Report) -> Non
     assert all(each["src"].startswith("data:image/svg+xml;base64,") for each in pictures)
     assert any(each["alt"].startswith("Loss after 64 cycles: from 0.0226 (gpt)") for each in pictures)
     assert "Loss alone cannot tell reading from reciting" in words(text)
+
+
+def test_a_figure_without_anything_to_show_is_a_line_of_text(report: Report, drawn: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(drawn, folder)
+    save(notice("Depth", "there are no <such> runs."), folder / "depth-spacing")
+    page = Page(text := report(figures_dir=folder))
+    assert page.faults == []
+    assert len(page.all("img")) == 2
+    assert "Depth of the interweaving, or data? Nothing to show: there are no <such> runs." in words(text)
+    assert text.count('id="figure-1-depth"') == 1
 
 
 def test_everything_that_scrolls_can_be_reached_by_keyboard(report: Report) -> None:

@@ -19,7 +19,7 @@ from resonance.learning.batch import Batch
 from resonance.learning.learner import Learner
 from resonance.params import DIRECTIONS, Run
 from resonance.schedule.files import write_schedule
-from resonance.snapshots.steps import HALVES, SCHEMA, Edge, step_states, unset_buffers, whole
+from resonance.snapshots.steps import HALVES, SCHEMA, Edge, nothing, step_states, turns, unset_buffers, whole
 from resonance.text.tokens import read_tokens
 from resonance.training.chunk import copied, train_chunk
 from resonance.training.run import Run as Job
@@ -105,6 +105,9 @@ def test_every_edge_has_every_row_once(stepped: Any) -> None:
         assert set(zip(keys["half_after"]["step"], keys["half_after"]["direction"], strict=True)) == {
             (step, half) for half in halves for step in ("none", *(h for h in halves if h[:3] == half[:3]))
         }
+        assert set(zip(keys["loss_after_cycle"]["step"], keys["loss_after_cycle"]["direction"], strict=True)) == {
+            (" ".join(order), direction) for order in turns(DIRECTIONS) for direction in DIRECTIONS
+        }
         assert len(keys["gradient_cosine"]) == 6
         assert keys["gradient_cosine"]["value"].between(-1 - 1e-9, 1 + 1e-9).all() or not always
         names = ("sharpness", "sharpness_residual", "sharpness_preconditioned", "sharpness_preconditioned_residual")
@@ -160,7 +163,7 @@ def test_heads_change_nothing(tokens_file: Path, tmp_path: Path) -> None:
 def test_without_second_derivatives_only_the_sharpness_is_missing(tokens_file: Path, tmp_path: Path) -> None:
     job = job_of("gpt", tokens_file, network=FEEDBACK)
     found = set(table_of(job, states_of(job, tmp_path)[:1], 2, tmp_path / "steps.parquet")["quantity"])
-    assert found == {"loss_before", "loss_after", "half_before", "half_after", "gradient_cosine"}
+    assert found == {"loss_before", "loss_after", "half_before", "half_after", "loss_after_cycle", "gradient_cosine"}
 
 
 # ---- nothing is left behind --------------------------------------------------------------------------------------
@@ -242,6 +245,52 @@ def test_a_step_is_the_one_that_training_takes_next(changes: dict[str, Any]) -> 
     assert moved
 
 
+def test_every_direction_stands_at_every_place_once() -> None:
+    orders = list(turns(DIRECTIONS))
+    assert all(sorted(each) == sorted(DIRECTIONS) for each in (*orders, *zip(*orders, strict=True)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"objective": {"lm": 1.0, "ema": {"ramp": 1}}},
+        {"network": {"rwkv7": {"width": 32, "layers": 2, "head_size": 16, "chunk": 16}}, "carry": True},
+    ],
+)
+def test_steps_in_turn_are_the_cycle_that_training_runs_next(changes: dict[str, Any]) -> None:
+    order = ("2>1", "1>1", "2>2", "1>2")
+    edge, twin = edge_of(plain(**changes)), Trainer(plain(**changes))
+    twin.restore(edge.tensors)
+    twin.cycle(3, [edge.batches[direction] for direction in order])
+    for slot, direction in enumerate(order):
+        edge.step(direction, slot)
+    after, wanted = edge.trainer.saved(), twin.saved()
+    assert after.keys() == wanted.keys()
+    assert all(raw(after[name]) == raw(wanted[name]) for name in after)
+    own = edge.learner.carried
+    edge.learner.carried = edge_of(plain(**changes)).learner.carried
+    losses = edge.losses(DIRECTIONS)
+    edge.learner.carried = own
+    edge.put_back()
+    first, last = edge.turn(order).items()
+    assert last == (" ".join(order), losses)
+    assert first == ("2>1", edge.after(lambda: edge.step("2>1"), DIRECTIONS))
+
+
+def test_every_order_ends_elsewhere() -> None:
+    rows = list(edge_of(plain()).findings(0))
+    found = {row.step: row.value for row in rows if (row.quantity, row.direction) == ("loss_after_cycle", "2>2")}
+    assert set(found) == {" ".join(order) for order in turns(DIRECTIONS)}
+    assert len(set(found.values())) == 4
+
+
+def test_where_a_cycle_is_one_step_it_has_no_moments() -> None:
+    rows = list(edge_of(plain(update="cycle")).findings(0))
+    assert "loss_after" in {row.quantity for row in rows}
+    assert "loss_after_cycle" not in {row.quantity for row in rows}
+
+
 def changes_of(edge: Edge, rate: float) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], float]]:
     """Of losses by step and direction, and what the gradients say: −rate · gᵢ · gⱼ."""
     found: dict[tuple[str | None, str | None, str], float] = {}
@@ -283,7 +332,8 @@ def test_without_a_gradient_momentum_goes_on_and_plain_descent_stands_still() ->
     ):
         edge = edge_of(plain(optimizer=optimizer))
         before = whole(edge.losses(DIRECTIONS))
-        after = whole(edge.after(edge.step_on_nothing, DIRECTIONS))
+        idle = nothing(edge.gradient("1>2"))
+        after = whole(edge.after(lambda idle=idle, edge=edge: edge.step_along(idle), DIRECTIONS))
         assert (after == before) == stands
 
 

@@ -7,7 +7,7 @@ OUTPUTS: results/verdicts.json, results/verdicts.md.
 
 rule judge_claims:
     input:
-        expand("results/tables/{family}.parquet", family=FAMILIES),
+        ALL_TABLES,
     output:
         verdicts="results/verdicts.json",
         page="results/verdicts.md",

@@ -34,7 +34,7 @@ rule draw_pair:
 
 rule draw_across:
     input:
-        tables=expand("results/tables/{family}.parquet", family=FAMILIES),
+        tables=ALL_TABLES,
     output:
         svg=[f"results/figures/{kind}-{{pair}}.svg" for kind in ACROSS],
         png=[
@@ -81,7 +81,7 @@ rule draw_verdicts:
 
 rule draw_figures:
     input:
-        tables=expand("results/tables/{family}.parquet", family=FAMILIES),
+        tables=ALL_TABLES,
         snapshots=lambda wildcards: [
             file
             for run in STUDY.runs(pair=wildcards.pair, schedule=wildcards.schedule)
@@ -137,7 +137,7 @@ rule explore_run:
 rule render_report:
     input:
         glance="results/figures/verdicts.svg",
-        tables=expand("results/tables/{family}.parquet", family=FAMILIES),
+        tables=ALL_TABLES,
         pairs=expand(
             "results/figures/{kind}-{pair}.svg", kind=PER_PAIR, pair=PARAMS.pairs
         ),

@@ -2,7 +2,8 @@
 
 REQUIRED INPUTS: results/logs, results/evaluations, results/snapshots, results/stability, results/critiques,
 results/generations, results/interventions, results/transfer.
-OUTPUTS: results/measures/<run>/<family>.parquet, results/tables/<family>.parquet, results/metrics/<learner>.json.
+OUTPUTS: results/measures/<run>/<family>.parquet, results/between/<pair>/<schedule>/<tokenizer>/<seed>.parquet,
+results/tables/<family>.parquet, results/metrics/<learner>.json.
 """
 
 
@@ -31,6 +32,22 @@ rule measure_run:
     shell:
         "python -m resonance measure-run --name {params.name} --families {params.families} {params.files}"
         " --out results/measures/{params.name} --log {log}"
+
+
+# A rule of its own, so that another learner changes no measure of a run: only this is made again.
+rule compare_runs:
+    input:
+        compared,
+    output:
+        "results/between/{pair}/{schedule}/{tokenizer}/{seed}.parquet",
+    log:
+        "logs/compare_runs/{pair}/{schedule}/{tokenizer}/{seed}.log",
+    conda:
+        "../envs/resonance.yaml"
+    params:
+        code=code("resonance.measures.between"),
+    shell:
+        "python -m resonance compare-runs --seed {wildcards.seed} --snapshots {input} --out {output} --log {log}"
 
 
 rule collect_table:

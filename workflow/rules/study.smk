@@ -23,7 +23,7 @@ shell.prefix(
 from resonance.errors import UserError
 from resonance.figures.captions import ACROSS, PER_PAIR, PER_RUNS, TEXTS
 from resonance.housekeeping import set_aside, unrecorded
-from resonance.measures import KINDS
+from resonance.measures import BETWEEN, KINDS
 from resonance.params import canonical, load
 from resonance.plan import RunKey, Study
 from resonance.provenance import code, folder
@@ -36,6 +36,7 @@ except UserError as error:
 
 PARAMS = STUDY.params
 FAMILIES = STUDY.families
+ALL_TABLES = expand("results/tables/{family}.parquet", family=STUDY.tables)
 FIGURES = list(PER_RUNS)
 
 
@@ -48,7 +49,7 @@ wildcard_constraints:
     stop=r"\d{12}",
     network="|".join(STUDY.networks()) or "none",
     base=r"shared|\d+",
-    family="|".join(FAMILIES),
+    family="|".join(STUDY.tables),
 
 
 def run_of(wildcards):
@@ -116,7 +117,17 @@ def recorded(kind):
     return lambda wildcards: STUDY.recorded(kind, run_of(wildcards))
 
 
+def compared(wildcards):
+    runs = STUDY.compared(
+        wildcards.pair, wildcards.schedule, wildcards.tokenizer, int(wildcards.seed)
+    )
+    files = [STUDY.files("snapshots", "parquet", run) for run in runs]
+    return [file for own in files for file in dict.fromkeys([own[0], own[-1]])]
+
+
 def measures_of_family(wildcards):
+    if wildcards.family in BETWEEN:
+        return STUDY.comparisons()
     return [
         f"results/measures/{run}/{wildcards.family}.parquet" for run in STUDY.runs()
     ]
@@ -140,7 +151,8 @@ if workflow.is_main_process:
     if "DVC_STAGE" in os.environ:
         set_aside(STUDY.wanted())
         # DVC asks for every folder of a stage, also where no run has a base
-        # and where no steps are taken.
+        # and where no steps are taken or no runs compared.
         Path("data/derived/bases").mkdir(parents=True, exist_ok=True)
+        Path("results/between").mkdir(parents=True, exist_ok=True)
         for learner in PARAMS.learners:
             Path("results/transfer", learner).mkdir(parents=True, exist_ok=True)

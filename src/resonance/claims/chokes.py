@@ -16,6 +16,7 @@ import pandas as pd
 from resonance.claims.claim import Claim, Role
 from resonance.claims.effect import Criterion
 from resonance.claims.evidence import END, START, Evidence, Missing, Unidentifiable, Values
+from resonance.claims.induction import induction
 from resonance.claims.verdict import Ruling
 
 CLAIM = Claim(
@@ -34,6 +35,9 @@ CLAIM = Claim(
         "From scratch there is no skill to lose.",
         "A network that grows too sure of itself gets worse without having lost anything: hence the temperature.",
         "Nats per token of another text mean little, since the tokenizer knows the pair: hence bits per byte.",
+        "A base that does not continue what it has just read (a net induction score below 0.1 nat/token at cycle 0) "
+        "has no such skill to lose: no fall is told. In a network that is too sure of itself the score may grow with "
+        "all losses: read the fall of its accuracy beside it.",
     ),
     would_change="an unrelated text that costs no more at the end than at its best, within 0.1 bit/byte",
     figure="probes",
@@ -42,7 +46,7 @@ PROBE = ("target:unrelated",)
 
 
 def judge(evidence: Evidence) -> Ruling:
-    """The rise; beside it the rise from cycle 0 and without the temperature."""
+    """The rise; beside it the rise from cycle 0 and without the temperature, and the fall of induction."""
     learner = evidence.learner("learner")
     if learner.init == "random" or not (learner.network.published or evidence.study.base.tokens):
         raise Unidentifiable("This learner starts from fresh weights: there is no skill to lose. Set `init: base`.")
@@ -65,6 +69,7 @@ def judge(evidence: Evidence) -> Ruling:
         secondary=chain(
             evidence.secondary("rise since cycle 0 (bit/byte)", since_start, tempered, tested=True),
             evidence.secondary("the same, no temperature", since_start, "probes.bits_per_byte", tested=True),
+            induction(evidence),
         ),
     )
 

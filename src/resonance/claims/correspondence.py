@@ -16,6 +16,7 @@ import pandas as pd
 from resonance.claims.claim import CROSS, Claim, Role
 from resonance.claims.effect import Criterion
 from resonance.claims.evidence import END, START, Evidence, Moment, Unidentifiable, Values, paired
+from resonance.claims.layers import between_layers
 from resonance.claims.verdict import Ruling
 
 FOLDS = tuple(f"hidden-{fold}" for fold in range(5))
@@ -33,7 +34,7 @@ CLAIM = Claim(
     traps=(
         "Links that were shown are recited, not understood: only hidden ones count.",
         "Both texts run from start to end: place alone finds links.",
-        "Links between layers are another question, which patching of activations answers.",
+        "Links between layers are another question: patching of activations answers it, and its numbers stand beside.",
     ),
     would_change="a gain of less than 0.1 over common words and place, with 30 hidden links or more",
     figure="correspondence",
@@ -67,5 +68,6 @@ def judge(evidence: Evidence) -> Ruling:
             evidence.secondary("hidden links beyond shifted ones", lambda: found - chance, tested=True),
             evidence.secondary("hidden links", lambda: found),
             *(evidence.secondary(f"the same by {name}", baselines.__getitem__, name) for name in baselines),
+            between_layers(evidence, FOLDS),
         ),
     )

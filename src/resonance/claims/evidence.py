@@ -30,12 +30,13 @@ Grid: TypeAlias = pd.DataFrame
 class Where(TypedDict, total=False):
     """Which rows of a table are averaged over; what is not named: all that were measured.
 
-    from_layer: layers below are left out; the others are all averaged over, so that none is picked.
+    from_layer: layers below are left out; the others are all averaged over, so that none is picked. layer: that one.
     """
 
     directions: tuple[str, ...]
     conditions: tuple[str, ...]
     from_layer: int
+    layer: int
 
 
 Data = TypeVar("Data", "pd.Series[Any]", pd.DataFrame)
@@ -166,6 +167,8 @@ class Evidence:
                 kept &= rows[column].isin(words)
         if lowest := where.get("from_layer"):
             kept &= rows["layer"] >= lowest
+        if "layer" in where:
+            kept &= (rows["layer"] == where["layer"]).fillna(False).astype(bool)
         found, runs = rows[kept], [*product(self.pairs, seeds)]
         place = {run: row for row, run in enumerate(runs)}
         row = np.array([place[run] for run in zip(found["pair"], found["seed"], strict=True)], np.intp)

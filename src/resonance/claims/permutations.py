@@ -18,6 +18,7 @@ from resonance.claims.claim import Claim, Role
 from resonance.claims.crossed import Crossed
 from resonance.claims.effect import Criterion, Effect
 from resonance.claims.evidence import Evidence, Missing, Unidentifiable, Values, paired
+from resonance.claims.moments import MOMENT, moment
 from resonance.claims.verdict import Ruling, Secondary
 
 SHUFFLED, FIXED = (tuple(f"{kind}-{n}" for n in range(6)) for kind in ("order", "fixed"))
@@ -39,6 +40,7 @@ CLAIM = Claim(
         "A schedule seed that is the weight seed as well cannot be told from it.",
         "'Fixed' means six of the 24 orders drawn at random, not one.",
         "A weighted order changes the dose: that is another question.",
+        "A loss is read behind the last slot of a cycle: schedules differ there by what they showed last, too.",
     ),
     would_change="schedules that differ in log t99 by less than a tenth, over six or more of them",
     figure="permutations",
@@ -47,7 +49,7 @@ CLAIM = Claim(
 
 
 def judge(evidence: Evidence) -> Ruling:
-    """The spread between schedules; its share of the variance, and fixed orders, beside it."""
+    """The spread between schedules; its share of the variance, fixed orders, and the moment in a cycle, beside it."""
     study, learner = evidence.study, evidence.learner("learner")
     if any(study.schedules[evidence.place(name)[1]].seed is None for name in SHUFFLED):
         raise Unidentifiable("Schedule and weights share one seed: give every order a `seed` of its own.")
@@ -78,5 +80,6 @@ def judge(evidence: Evidence) -> Ruling:
         secondary=chain(
             [Secondary("share of the variance of log t99 that the schedule has", share)],
             evidence.secondary("log t99 of fixed orders minus shuffled ones", fixed, tested=True),
+            evidence.secondary(MOMENT, moment, evidence, SHUFFLED),
         ),
     )

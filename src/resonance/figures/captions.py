@@ -168,6 +168,16 @@ CAPTIONS: dict[str, Caption] = {
         "dimensions, not that something was understood.",
         "tables/geometry.parquet",
     ),
+    "between": Caption(
+        "How alike the learners are",
+        "Each learner against each: debiased CKA of the states of the same target tokens, last layer against last "
+        "layer, mean of the four directions. Above the diagonal the end, below it cycle 0, on it the same learner with "
+        "another seed; 1 is the same up to rotation, scale and shift, 0 is chance. Learners that are alike at the end "
+        "stand together. Learners that start from one base are at 1 in cycle 0, so it is the fall from there that says "
+        "something. A few directions of large variance may decide the number, and likeness of states is not likeness "
+        "of what is said.",
+        "tables/between.parquet",
+    ),
     "correspondence": Caption(
         "Which forms correspond",
         "A segment is looked up among all segments of another text, or of the same text in another role; 1 means that "
@@ -175,6 +185,17 @@ CAPTIONS: dict[str, Caption] = {
         "what the states find when the segments of one text are shifted: only what lies above both, and above cycle 0, "
         "was learned. The same segment in two roles has the same words, so an untrained network already has nearly 1.",
         "tables/correspondence.parquet, tables/matching.parquet",
+    ),
+    "links": Caption(
+        "Links between layers",
+        "Text 1 and text 2 only. The input's words come in another order, and then the clean hidden states of one"
+        " clause are put back behind one layer: what share of the loss on a target clause goes away? The blue "
+        "line is the clause that says the same, the dashed one all clauses that do not, the dotted one the same "
+        "clause with other places put back. Only blue above the grey band says that the clause was read through "
+        "its own place in that layer; blue at the level of the others says that the input matters as a whole, not"
+        " clause by clause. What lies in the same place of both texts is found by place too. Learners that lose "
+        "nothing by a shuffled input recite, and have no panel.",
+        "tables/patching.parquet",
     ),
     "trajectory": Caption(
         "Paths of the texts inside the network",

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from resonance.errors import UserError
 from resonance.figures import (
+    between,
     concepts,
     correspondence,
     critic,
@@ -21,6 +22,7 @@ from resonance.figures import (
     interference,
     loss,
     pair,
+    patching,
     permutations,
     probes,
     reader,
@@ -49,7 +51,9 @@ FROM_TABLES = {
     "reader": reader.draw,
     "drift": drift.draw,
     "geometry": geometry.draw,
+    "between": between.draw,
     "correspondence": correspondence.draw,
+    "links": patching.draw,
 }
 """Figures of one pair and schedule that need nothing but tables."""
 

@@ -7,6 +7,9 @@ from matplotlib.figure import Figure
 from resonance.figures.sheet import MARGIN, wrapped
 from resonance.figures.style import GREY, LIGHT, TEXT, TITLE, WIDTH, styled
 
+NOTHING = ": nothing to show: "
+"""Between subject and reason in the title of the file, by which a report knows a notice from a figure."""
+
 
 @styled
 def notice(title: str, why: str) -> Figure:
@@ -16,7 +19,7 @@ def notice(title: str, why: str) -> Figure:
     lines = wrapped(f"Nothing to show: {why}", room, TEXT)
     heights = [len(heading) * TITLE * 1.3 / 72, len(lines) * TEXT * 1.35 / 72]
     total = sum(heights) + 8 * MARGIN
-    figure = Figure(figsize=(WIDTH, total), linewidth=1.0, edgecolor=LIGHT, label=f"{title}: nothing to show")
+    figure = Figure(figsize=(WIDTH, total), linewidth=1.0, edgecolor=LIGHT, label=f"{title}{NOTHING}{why}")
     left = 3 * MARGIN / WIDTH
     figure.text(left, 1 - 3 * MARGIN / total, "\n".join(heading), size=TITLE, weight="bold", va="top", linespacing=1.15)
     top = total - 4 * MARGIN - heights[0]

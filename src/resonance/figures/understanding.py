@@ -68,7 +68,7 @@ def draw(tables: Tables) -> Figure:
             for each in own.values():
                 axes.plot(each["x"], each["y"], color=colour, **(SEED if len(own) > 1 else {}))
             if own:
-                _ends(axes, mean(own), colour, thick=len(own) > 1)
+                _ends(axes, mean(own), colour, thick=len(own) > 1, said=page.abreast == 1)
     for axes in page.of[names[0]]:
         axes.set_xlim(-0.05, 1.05)
         axes.xaxis.set_major_locator(MaxNLocator(2 if page.abreast > 1 else 5, steps=[1, 2, 2.5, 5, 10]))
@@ -124,11 +124,12 @@ def headline(means: Mapping[str, pd.DataFrame], last: int) -> str:
     )
 
 
-def _ends(axes: Axes, path: pd.DataFrame, colour: str, thick: bool) -> None:
-    """The mean path with its marks: the start open, the end filled and labelled with its cycle."""
+def _ends(axes: Axes, path: pd.DataFrame, colour: str, thick: bool, said: bool) -> None:
+    """The mean path with its marks: the start open, the end filled, and labelled with its cycle where there is room."""
     x, y = path["x"].to_numpy(float), path["y"].to_numpy(float)
     axes.plot(x, y, color=colour, linewidth=1.4 if thick else 0, marker="o", markersize=3, markeredgewidth=0)
     axes.plot(x[:1], y[:1], color=colour, marker="o", markersize=5, markerfacecolor="white", linewidth=0, clip_on=False)
     axes.plot(x[-1:], y[-1:], color=colour, marker="o", markersize=5, linewidth=0, clip_on=False)
-    end = short(float(path.index[-1]))
-    axes.annotate(end, (x[-1], y[-1]), (-3, 3), textcoords="offset points", size=SMALL, ha="right", va="bottom")
+    if said:
+        end = short(float(path.index[-1]))
+        axes.annotate(end, (x[-1], y[-1]), (-3, 3), textcoords="offset points", size=SMALL, ha="right", va="bottom")

@@ -28,9 +28,11 @@ KINDS = (
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "loss": ("logs", "evaluations"),
+    "changes": ("logs",),
     "memorisation": ("evaluations", "generations"),
     "confidence": ("evaluations",),
     "probes": ("evaluations",),
+    "reversal": ("logs", "evaluations"),
     "similarity": ("snapshots",),
     "neighbours": ("snapshots",),
     "geometry": ("snapshots",),
@@ -45,13 +47,19 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "anchors": ("interventions",),
     "stitching": ("interventions",),
     "edits": ("interventions",),
+    "patching": ("interventions", "snapshots"),
+    "induction": ("interventions",),
     "transfer": ("transfer",),
+    "recency": ("transfer",),
 }
 """All families, in the order in which the report shows them, and the kinds of files that each reads."""
 
+BETWEEN = ("between",)
+"""Families that look at several runs at once: a job of their own makes them, not that of a run."""
+
 
 def load_family(name: str) -> Family:
-    """The module of a family; an unknown name is a UserError."""
-    if name not in FAMILIES:
-        raise UserError(f"{name!r} is not a family of measures; allowed: {', '.join(FAMILIES)}.")
+    """The module of a family; an unknown name is a UserError. Those between runs have no `measure` of one run."""
+    if name not in (*FAMILIES, *BETWEEN):
+        raise UserError(f"{name!r} is not a family of measures; allowed: {', '.join((*FAMILIES, *BETWEEN))}.")
     return cast("Family", import_module(f"{__name__}.{name}"))

@@ -87,7 +87,7 @@ class Base(Block):
     per_seed: bool = Field(False, description="train a base per seed of the study")
 
 
-Experiment = Literal["tempered", "matching", "anchors", "passes", "stitching", "edits"]
+Experiment = Literal["tempered", "matching", "anchors", "passes", "stitching", "edits", "induction", "patching"]
 EXPERIMENTS: tuple[Experiment, ...] = get_args(Experiment)
 
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from resonance.measures import FAMILIES, load_family
+from resonance.measures import BETWEEN, FAMILIES, load_family
 from resonance.measures.table import definitions
 from resonance.report.findings import number
+
+DRAWN = r"(reliability|confidence|weight)_\d+"
+"""Points of a curve, which the figure `reliability` shows; as lines of a table they are many and say little."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class FamilyTable:
 def family_tables(tables: Mapping[str, pd.DataFrame], learners: Sequence[str]) -> list[FamilyTable]:
     """One table per family that has rows, in the order of the families."""
     found = []
-    for family in FAMILIES:
+    for family in (*FAMILIES, *BETWEEN):
         table = tables.get(family)
         if table is not None and len(table):
             found.append(FamilyTable(family, len(table), _lines(family, table, learners)))
@@ -53,6 +56,7 @@ def family_tables(tables: Mapping[str, pd.DataFrame], learners: Sequence[str]) -
 def _lines(family: str, table: pd.DataFrame, learners: Sequence[str]) -> list[MeasureLine]:
     words = ["learner", "measure", "condition"]
     rows = table.astype(dict.fromkeys(words, object)).fillna({"condition": ""})
+    rows = rows[~rows["measure"].astype(str).str.fullmatch(DRAWN)]
     rows = rows[rows["cycle"] == rows.groupby(words)["cycle"].transform("max")]
     means = (
         rows.groupby(["measure", "condition", "learner"])["value"]

@@ -64,7 +64,7 @@ def evaluate_marks(
         grown += stability(run, learner, cycle, settings)
         examples = list(run.batches(learner.device).values())
         thought += critiques(learner, examples, cycle, tokens.markers["[BLANK]"][0], tokenizer)
-        found += interventions(Scene(learner, start, cycle, tokens, examples, settings), cycle == edge)
+        found += interventions(Scene(learner, start, cycle, tokens, examples, settings, tokenizer), cycle == edge)
     made_by = {
         **run.made_by,
         "kept": settings.kept,

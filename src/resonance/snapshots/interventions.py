@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from resonance.snapshots.experiments import anchors, edits, matching, passes, stitching, tempered
+from resonance.snapshots.experiments import anchors, edits, induction, matching, passes, patching, stitching, tempered
 from resonance.snapshots.experiments.scene import Scene
 
 EXPERIMENTS = {
@@ -17,10 +17,12 @@ EXPERIMENTS = {
     "passes": passes.findings,
     "stitching": stitching.findings,
     "edits": edits.findings,
+    "induction": induction.findings,
+    "patching": patching.findings,
 }
 """Every experiment by its name."""
 
-AT_EDGES = {"stitching", "edits"}
+AT_EDGES = {"stitching", "edits", "patching"}
 """Dear ones, which are made at the last mark of each chunk only."""
 
 WORD = pa.dictionary(pa.int8(), pa.string())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, compress
 from pathlib import Path
@@ -39,8 +39,9 @@ SCHEMA = pa.schema({"cycle": pa.int64(), "quantity": WORD, "step": WORD, "direct
 """One row per number. cycle: of the state. step: what a step was taken on, a direction, a half of its target
 (`1>2:first`, `1>2:second`) or `none` (a gradient of 0: what the optimizer does of its own); null where none was taken.
 direction: whose loss it is, or with whose gradient. quantity: `loss_before`, `loss_after` (nat/token of the target),
-`half_before`, `half_after` (the same of a half), `gradient_cosine`, and of the loss of all four directions `sharpness`,
-`sharpness_preconditioned`, each with its `_residual`, and `sharpness_limit`."""
+`half_before`, `half_after` (the same of a half), `loss_after_cycle` (nat/token after a step on each of the four
+directions, one after the other; step: their order, with spaces between), `gradient_cosine`, and of the loss of all four
+directions `sharpness`, `sharpness_preconditioned`, each with its `_residual`, and `sharpness_limit`."""
 
 HALVES = ("first", "second")
 IDLE = "none"
@@ -58,8 +59,8 @@ class Finding(NamedTuple):
 Losses = dict[str, float]
 """nat/token by direction, and by half of the target of a direction."""
 
-Gradients = dict[str, tuple[Tensor | None, ...]]
-"""By direction, one per trained parameter; None where the loss does not depend on it."""
+Gradient = tuple[Tensor | None, ...]
+"""One per trained parameter; None where the loss does not depend on it."""
 
 
 def step_states(run: Run, states: Sequence[Path], products: int, out: Path) -> None:
@@ -101,14 +102,19 @@ class Edge:
         """Everything that is found here."""
         self.put_back()
         yield from told("before", None, self.losses(DIRECTIONS))
-        for direction in DIRECTIONS:
-            yield from told("after", direction, whole(self.after(partial(self.step, direction), DIRECTIONS)))
-            for half in HALVES:
-                found = self.after(partial(self.step_on_half, direction, half), [direction])
+        for order in turns(DIRECTIONS):
+            direction = order[0]
+            at_once = self.learner.settings.update == "cycle"
+            first, *last = self.turn(order[:1] if at_once else order).items()
+            yield from told("after", direction, whole(first[1]))
+            for step, losses in last:
+                yield from told("after_cycle", step, whole(losses))
+            for half, gradient in zip(HALVES, self.gradients_of_halves(direction), strict=True):
+                found = self.after(partial(self.step_along, gradient), [direction])
                 yield from told("after", f"{direction}:{half}", halves(found))
-        yield from told("after", IDLE, self.after(self.step_on_nothing, DIRECTIONS))
+        yield from told("after", IDLE, self.after(partial(self.step_along, nothing(gradient)), DIRECTIONS))
         with precisely(self.learner):
-            gradients: Gradients = {direction: self.gradient(direction) for direction in DIRECTIONS}
+            gradients: dict[str, Gradient] = {direction: self.gradient(direction) for direction in DIRECTIONS}
             yield from cosines(gradients, self.trainer.parameters)
             if products:
                 used = [any(g is not None for g in each) for each in zip(*gradients.values(), strict=True)]
@@ -154,20 +160,40 @@ class Edge:
                 found |= {f"{direction}:{half}": float(nll_N[half_of(nll_N, half)].mean()) for half in HALVES}
         return found
 
-    def step(self, direction: str) -> None:
+    def turn(self, order: Sequence[str]) -> dict[str, Losses]:
+        """Losses after the first and after the last step of a cycle in this order, by the steps so far.
+
+        What is carried goes on from step to step, but losses are read from what was carried before all of them.
+        """
+        before, found = self.learner.carried, {}
+        for slot, direction in enumerate(order):
+            self.step(direction, slot)
+            if slot in (0, len(order) - 1):
+                own, self.learner.carried = self.learner.carried, before
+                found[" ".join(order[: slot + 1])] = self.losses(DIRECTIONS)
+                self.learner.carried = own
+        self.put_back()
+        return found
+
+    def step(self, direction: str, slot: int = 0) -> None:
         """A step of training on one direction: all terms, their weights, clipping, the rate of the next cycle."""
-        self.trainer.step([self.batches[direction]], [self.moment])
+        self.trainer.step([self.batches[direction]], [replace(self.moment, slot=slot)])
 
-    def step_on_half(self, direction: str, half: str) -> None:
-        """The same on the loss of the network alone, over half of the target."""
+    def step_along(self, gradient: Gradient) -> None:
+        """The same along a gradient that is given."""
+        for parameter, slope in zip(self.trainer.parameters, gradient, strict=True):
+            # what autograd gives may be a view of something smaller, and clipping changes it in place
+            parameter.grad = None if slope is None else slope.clone(memory_format=torch.contiguous_format)
+        self.trainer.update(self.moment.cycle)
+
+    def gradients_of_halves(self, direction: str) -> list[Gradient]:
+        """Of the loss of the network alone, over the first and over the second half of the target."""
         nll_N = self.nll(direction)
-        nll_N[half_of(nll_N, half)].mean().backward()
-        self.trainer.update(self.moment.cycle)
-
-    def step_on_nothing(self) -> None:
-        """The same with a gradient of 0: momentum and decay."""
-        (self.nll(DIRECTIONS[0]) * 0).sum().backward()
-        self.trainer.update(self.moment.cycle)
+        losses = [nll_N[half_of(nll_N, half)].mean() for half in HALVES]
+        return [
+            torch.autograd.grad(loss, self.trainer.parameters, retain_graph=loss is losses[0], allow_unused=True)
+            for loss in losses
+        ]
 
     def nll(self, direction: str) -> Tensor:
         """-log p of each target token as training sees it (of a network that fills masks, times its weight): [N]."""
@@ -176,7 +202,7 @@ class Edge:
         nll_N = batch.nll(output.logits_BTV)
         return nll_N if output.weight_BN is None else nll_N * output.weight_BN[0]
 
-    def gradient(self, direction: str) -> tuple[Tensor | None, ...]:
+    def gradient(self, direction: str) -> Gradient:
         """Of the mean loss of a direction; None where it does not depend on a parameter."""
         return torch.autograd.grad(self.nll(direction).mean(), self.trainer.parameters, allow_unused=True)
 
@@ -194,6 +220,17 @@ class Edge:
         if found:
             set_rate(optimizer, settings, self.moment.cycle)
             yield Finding("sharpness_limit", limit(settings, optimizer.param_groups[0]["lr"]))
+
+
+def nothing(gradient: Gradient) -> Gradient:
+    """0 wherever there is a gradient: momentum and decay alone are left."""
+    return tuple(None if slope is None else torch.zeros_like(slope) for slope in gradient)
+
+
+def turns(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Orders in which each stands at each place once, always behind the same other one."""
+    for first in range(len(names)):
+        yield [*names[first:], *names[:first]]
 
 
 def told(when: str, step: str | None, losses: Losses) -> Iterator[Finding]:
@@ -218,7 +255,7 @@ def half_of(nll_N: Tensor, half: str) -> slice:
     return slice(middle) if half == HALVES[0] else slice(middle, None)
 
 
-def cosines(gradients: Gradients, like: Sequence[Tensor]) -> Iterator[Finding]:
+def cosines(gradients: Mapping[str, Gradient], like: Sequence[Tensor]) -> Iterator[Finding]:
     """Between the gradients of every two directions; null where one is 0."""
     rows = {direction: packed(gradient, like).double() for direction, gradient in gradients.items()}
     for one, other in combinations(rows, 2):

@@ -19,7 +19,15 @@ TOKENS = anchored.tokens()
 
 
 def scene(learner: Learner, **settings: object) -> Scene:
-    return Scene(learner, learner, 4, TOKENS, examples(TOKENS), Evaluation.model_validate({"kept": 2, **settings}))
+    return Scene(
+        learner,
+        learner,
+        4,
+        TOKENS,
+        examples(TOKENS),
+        Evaluation.model_validate({"kept": 2, **settings}),
+        anchored.tokenizer(),
+    )
 
 
 def examples(tokens: Tokens) -> list[Batch]:

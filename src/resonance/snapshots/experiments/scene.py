@@ -9,6 +9,7 @@ from typing import NamedTuple
 from resonance import params
 from resonance.learning.batch import Batch
 from resonance.learning.learner import Learner
+from resonance.text.tokenizer import Tokenizer
 from resonance.text.tokens import Tokens
 
 
@@ -29,6 +30,7 @@ class Scene:
 
     learner: as it is after `cycle` cycles; an experiment leaves it as it was. start: the same learner, untouched.
     tokens: the pair as it is written, whatever this learner is shown. examples: its clean prompts.
+    tokenizer: what made the tokens; experiments that need it cannot do without.
     """
 
     learner: Learner
@@ -37,3 +39,4 @@ class Scene:
     tokens: Tokens
     examples: Sequence[Batch]
     settings: params.Evaluation
+    tokenizer: Tokenizer | None = None
