@@ -35,8 +35,9 @@ the project's own networks, learners, optimizers and measures, and stands beside
 the setup. What did not come out as expected stands here as it came out.
 
 `python bench/validation.py` makes this page and `bench/results/validation.json`; `python bench/validation.py floor`
-runs one of them again and keeps the rest. Each phenomenon is one file in `bench/phenomena/`. No number on this page is
-typed in by hand; one that is missing was not measured.
+runs one of them again and keeps the rest. Each phenomenon is one file in `bench/phenomena/`. No measured number in a
+table is typed in by hand; one that is missing was not measured. Sizes, rates and lengths may be changed after a look,
+expectations and margins may not. What was changed, and the numbers seen before that, stand under the setup.
 
 *Seconds* are those of one CPU thread: waiting for other processes does not count. One seed each, unless it says
 otherwise; so a row says that the instrument can show a phenomenon, not how large it is elsewhere. Under each table
@@ -119,6 +120,8 @@ def section(name: str, result: dict[str, Any] | None) -> list[str]:
     """All numbers of one phenomenon."""
     known = phenomenon(name)
     lines = [f"## {known.title}", "", known.setup, "", f"Source: {known.source}. {known.checked}", ""]
+    if known.changed:
+        lines += [f"Changed after a look: {known.changed}", ""]
     if result is None:
         return [*lines, f"Not run here. `python bench/validation.py {name}` runs it.", ""]
     lines += ["| measure | expected | measured | holds |", "|---|---|---|---|"]

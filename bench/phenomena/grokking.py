@@ -14,7 +14,7 @@ EVERY = 50
 """Steps between looks at the accuracy."""
 
 
-def run(p: int = 43, share: float = 0.3, width: int = 64, steps: int = 12_000, lr: float = 1e-3) -> Measures:
+def run(p: int = 59, share: float = 0.3, width: int = 64, steps: int = 12_000, lr: float = 1e-3) -> Measures:
     """Addition modulo p by a transformer of one layer, full batch, with weight decay 1; then without, as long."""
     tokens_BT, sums_B = table(p)
     order_B = torch.randperm(p * p, generator=draws(0))
@@ -85,8 +85,13 @@ PHENOMENON = Phenomenon(
         "counts."
     ),
     setup=(
-        "Addition modulo 43, 40 % of all sums for training, a transformer of one layer and width 64, full batch, "
-        "AdamW at 0.001, b2 = 0.98. The run without weight decay has as many steps as the other took."
+        "Addition modulo `p`, this share of all sums for training, a transformer of one layer and width 64, full "
+        "batch, AdamW at 0.001, b2 = 0.98. The run without weight decay has as many steps as the other took."
+    ),
+    changed=(
+        "at modulo 43 with 40 % of the sums shown, the run without weight decay had 76.6 % of the other sums right "
+        "after the 700 steps that the other took (allowed: 50 %). So the table is larger now, modulo 59, and the "
+        "share that of the source, 30 %; this was the first size tried after that."
     ),
     holds=(
         "Understanding that comes long after all is known by heart would be noticed by this instrument, if the "

@@ -24,15 +24,20 @@ CPU = torch.device("cpu")
 
 
 @cache
-def tokens(name: str, characters: int, vocabulary: int = 420) -> Tokens:
+def tokens(name: str, characters: int, vocabulary: int = 420, *, equal: bool = False) -> Tokens:
     """The first characters of both texts, up to a whole word, without what a person has said about them.
 
-    The tokenizer is trained on these texts alone, so that a network over it is small.
+    The tokenizer is trained on these texts alone, so that a network over it is small. equal: the text with more tokens
+    ends where it has as many as the other.
     """
     whole = read_pair(ROOT / "data/pairs" / name)
     texts = {side: text[:characters].rsplit(" ", 1)[0] for side, text in whole.texts.items()}
     pair = replace(whole, texts=texts, segments={}, links=[], anchors=[], probes={}, notes=[])
     tokenizer = PairTokenizer(train_tokenizer(pair, list(texts.values()), vocabulary))
+    if equal:
+        encoded = {side: tokenizer.encode(text) for side, text in texts.items()}
+        last = min(len(one.ids) for one in encoded.values()) - 1
+        pair = replace(pair, texts={side: text[: encoded[side].offsets[last][1]] for side, text in texts.items()})
     table = tokenize(pair, tokenizer, 1024)
     return as_tokens(table, facts(table))
 

@@ -24,7 +24,8 @@ class Phenomenon:
 
     source: where the expectation comes from. checked: what of the source was read, and what could not be.
     setup: what is run, in words. holds, fails: what it means for the study that all measures came out as expected, and
-    that some did not. run: makes the measures; its arguments are sizes, so that a test can make it tiny.
+    that some did not. run: makes the measures; its arguments are sizes, so that a test can make it tiny. changed: what
+    was changed, and because of which look at which numbers; the expectations stay as they were before.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Phenomenon:
     holds: str
     fails: str
     run: Callable[..., Measures]
+    changed: str = ""
 
 
 def above(measured: float | None, least: float, unit: str = "") -> Found:

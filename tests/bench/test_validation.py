@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +12,7 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 TINY = {
-    "floor": {"learning": 1, "settled": 2, "characters": 40},
+    "floor": {"rates": (1e-3, 1e-4), "cycles": (1, 2), "characters": 40},
     "random_targets": {"cycles": 1, "characters": 40, "width": 16, "seeds": 1},
     "edge": {"steps": 4, "every": 2, "characters": 30, "products": 2},
     "induction": {"steps": 10, "batch": 2, "width": 16},
@@ -79,3 +80,28 @@ def test_answers_stand_where_the_loss_is(validation: ModuleType) -> None:
     for row_T, answered_L in zip(tokens_BT.tolist(), answers_BL.tolist(), strict=True):
         known = dict(zip(row_T[:8:2], row_T[1:8:2], strict=True))
         assert [known[key] for key in row_T[8::2]] == answered_L
+
+
+def test_what_is_above_the_floor_falls_into_its_parts(validation: ModuleType) -> None:
+    from phenomena import floor
+
+    def excess(*chances: tuple[float, float]) -> tuple[float, ...]:
+        whole, _, *three = floor.parts(list(chances), 0.5)
+        assert sum(three) == pytest.approx(whole - math.log(2))
+        return tuple(round(part, 6) for part in three)
+
+    assert excess((0.5, 0.5)) == (0, 0, 0)
+    assert excess((0.4, 0.4), (0.4, 0.4)) == (round(-math.log(0.8), 6), 0, 0), "a fifth lies elsewhere"
+    assert excess((0.6, 0.4), (0.6, 0.4)) == (0, round(-math.log(0.24) / 2 - math.log(2), 6), 0), "off, but still"
+    assert excess((0.6, 0.4), (0.4, 0.6)) == (0, 0, round(-math.log(0.24) / 2 - math.log(2), 6)), "swings about 0.5"
+
+
+def test_equal_texts_have_as_many_tokens_and_begin_as_they_did(validation: ModuleType) -> None:
+    from phenomena import pair
+
+    whole, cut = pair.tokens("spacing", 60), pair.tokens("spacing", 60, equal=True)
+    lengths = {side: len(whole.rows[side].ids) for side in "12"}
+    assert lengths["1"] != lengths["2"]
+    for side in "12":
+        assert len(cut.rows[side].ids) == min(lengths.values())
+        assert list(cut.rows[side].pieces) == list(whole.rows[side].pieces[: min(lengths.values())])
