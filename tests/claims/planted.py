@@ -201,6 +201,7 @@ def calibration(plant: Plant, effect: float, control: bool = True, spread: float
     behind = {"directions": ("1>2",), "conditions": PROBES}
     plant.put("tempered.bits_per_byte_tempered", 2.2 if control else 2.5, **behind)
     plant.put("loss.nll_first_difference", log(2), "ema-none", directions=DIRECTIONS)
+    plant.put("loss.target_tokens", 300, "ema-none", directions=DIRECTIONS)
 
 
 def correspondence(plant: Plant, effect: float, control: bool = True, spread: float = 0.01, links: float = 8) -> None:

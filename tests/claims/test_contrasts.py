@@ -51,14 +51,18 @@ def test_the_slope_is_over_the_marks_after_cycle_0() -> None:
 
 
 @pytest.mark.parametrize("p", [0.5, 0.75])
-def test_the_posterior_is_that_of_the_schedule(p: float) -> None:
+@pytest.mark.parametrize("longer", [1.0, 4 / 3])
+def test_the_posterior_is_that_of_the_schedule_and_of_the_lengths(p: float, longer: float) -> None:
     before = study(2)
     weights = {"1>1": 3 * p, "1>2": 3 * (1 - p), "2>2": p, "2>1": 1 - p}
     schedules = {"shuffled": before.schedules["shuffled"] if p == 0.5 else Weighted(weights=weights)}
     plant = Plant(before)
     for direction in DIRECTIONS:
-        says = (p if direction in ("1>1", "2>2") else 1 - p) - 0.1
+        same, cross = (p * (longer if direction[0] == "1" else 1), (1 - p) * (longer if direction[0] == "2" else 1))
+        says = (same if direction in ("1>1", "2>2") else cross) / (same + cross) - 0.1
         plant.put("loss.nll_first_difference", -log(says), "ema-none", directions=(direction,))
+        tokens = 300 if direction[-1] == "1" else 300 * longer
+        plant.put("loss.target_tokens", tokens, "ema-none", directions=(direction,))
     found = evidence(plant, before.model_copy(update={"schedules": schedules}))
     assert distance(found, END).tolist() == pytest.approx([0.1, 0.1])
 

@@ -37,7 +37,7 @@ def measure(run: RunData) -> Iterator[Row]:
         nll_HT = rows.pivot_table(index="item", columns="other", values="value")
         cost, chosen = crossed(nll_HT.to_numpy())
         size = run.metadata["bytes"][probe(condition, run.metadata["bytes"])]
-        low, high = sorted(2.0 ** (int(str(nll_HT.columns[place])) / 4) for place in chosen)
+        low, high = sorted(2.0 ** (float(str(nll_HT.columns[place])) / 4) for place in chosen)
         at = int(str(cycle))
         yield Row(at, "bits_per_byte_tempered", cost / (log(2) * size), direction="1>2", condition=condition)
         yield Row(at, "temperature", (low * high) ** 0.5, low, high, direction="1>2", condition=condition)
