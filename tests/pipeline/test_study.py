@@ -63,8 +63,12 @@ EMPTY = {
     "selective": "nobody has a head",
     "edits": "nobody edits hidden states",
     "anchors": "the pair has two windows",
+    "patching": "the pair has two windows",
+    "changes": "four cycles are too few for two pieces",
+    "reversal": "every direction is shown",
     "transfer/reader": "the reader takes no step",
     "reader/spacing/shuffled/0/transfer": "the reader takes no step",
+    "reader/spacing/shuffled/0/recency": "the reader takes no step",
     "reader/spacing/shuffled/0/stitching": "the reader carries a memory",
     "reader/spacing/shuffled/0/matching": "the reader carries a memory",
 }
