@@ -123,7 +123,7 @@ def learn(
                     seen.append(parting(learner, batches[first], batches[second]))
         done += stage
     rows = asked(learner, batches)
-    differing = first_differences(rows)
+    differing = {direction: nll for direction, (nll, _) in first_differences(rows).items()}
     others = (rows["nll"].sum() - sum(differing.values())) / (len(rows) - len(differing))
     each = [parts(seen, weight) for seen in chances]
     floor, p, elsewhere, offset, swings = (mean(list(part)) for part in zip(*each, strict=True))
