@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 from conftest import tiny
+from learning.every_network import NETWORKS
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
@@ -26,14 +27,6 @@ from resonance.training.step import Trainer
 
 VOCABULARY = 60
 GROUP = 12
-NETWORKS = {
-    "transformer": {"transformer": {"width": 32, "layers": 2, "heads": 2, "feedforward": 48}},
-    "rwkv7": {"rwkv7": {"width": 32, "layers": 2, "head_size": 16, "chunk": 16}},
-    "gla": {"gla": {"width": 32, "layers": 2, "heads": 2, "feedforward": 48, "gate_rank": 4}},
-    "mdlm": {"mdlm": {"width": 32, "layers": 2, "heads": 2, "feedforward": 48}},
-    "feedback": {"feedback": {"width": 32, "layers": 2, "heads": 2, "feedforward": 48}},
-    "memory": {"memory": {"width": 32, "layers": 3, "heads": 2, "feedforward": 48, "memories": [1]}},
-}
 ROUNDED = {
     "transformer": r"model\.model\.layers\.\d\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)",
     "rwkv7": r"blocks\.\d\.(att\.(receptance|key|value|output)|ffn\.(key|value))",

@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import tiny
 from families import small
+from learning.every_network import NETWORKS
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -23,14 +24,6 @@ from resonance.params import DIRECTIONS
 from resonance.training.step import Trainer
 
 VOCABULARY = 60
-NETWORKS = {
-    "transformer": {"transformer": {"width": 32, "layers": 2, "heads": 2, "feedforward": 48}},
-    "rwkv7": {"rwkv7": {"width": 32, "layers": 2, "head_size": 16, "chunk": 16}},
-    "gla": {"gla": {"width": 32, "layers": 2, "heads": 2, "feedforward": 48, "gate_rank": 4}},
-    "mdlm": {"mdlm": {"width": 32, "layers": 2, "heads": 2, "feedforward": 48}},
-    "feedback": {"feedback": {"width": 32, "layers": 2, "heads": 2, "feedforward": 48}},
-    "memory": {"memory": {"width": 32, "layers": 3, "heads": 2, "feedforward": 48, "memories": [1]}},
-}
 LORA = {"lora": {"rank": 3, "alpha": 6.0}}
 
 
